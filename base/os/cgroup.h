@@ -1,0 +1,107 @@
+// Control groups behind one interface: v1 (one hierarchy a controller), hybrid (v1 controllers
+// beside a v2 tree without them) and v2. Paths are absolute below every hierarchy's root:
+// "/kubepods/pod1/<id>". The v2 tree of a hybrid host is always joined too: it has cgroup.kill,
+// cgroup.events and cgroup.freeze.
+// CgroupHost is immutable after Probe: thread-safe. Sources: cgroups(7), kernel
+// Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/os/unique_fd.h"
+
+namespace berth::os {
+
+enum class CgroupLayout { kV1, kHybrid, kV2 };
+
+// What a container may use; unset = leave as the kernel has it. Units as in the OCI runtime
+// specification, config-linux.md, "Control groups" (v1 values: shares 2..262144, microseconds,
+// bytes, -1 = unlimited). Translated for v2 inside.
+struct CgroupLimits {
+  std::optional<uint64_t> cpu_shares;
+  std::optional<int64_t> cpu_quota_us;
+  std::optional<uint64_t> cpu_period_us;
+  std::string cpuset_cpus;
+  std::string cpuset_mems;
+  std::optional<int64_t> memory_bytes;
+  std::optional<int64_t> memory_swap_bytes;  // memory + swap, as v1 counts
+  std::optional<int64_t> pids_max;
+  std::map<std::string, uint64_t> hugepage_bytes;  // "2MB" -> limit
+  std::map<std::string, std::string> unified;      // v2 file name -> value, applied last
+  struct DeviceRule {
+    bool allow = false;
+    char type = 'a';  // a, b, c
+    std::optional<int64_t> major;
+    std::optional<int64_t> minor;
+    std::string access = "rwm";
+  };
+  std::vector<DeviceRule> devices;  // in order; v1 list, v2 eBPF
+};
+
+// What a process needs to be born in a group: pass `into` to clone3 (CLONE_INTO_CGROUP) when valid,
+// and let the single-threaded child write "0" to each of `tasks` (v1) before it unshares anything.
+struct CgroupJoin {
+  UniqueFd into;                // v2 directory, invalid on pure v1
+  std::vector<UniqueFd> tasks;  // v1 `tasks` files, opened for writing
+};
+
+class CgroupHost {
+ public:
+  // Looks at `mount_root` (a test passes a fake tree). FailedPrecondition when nothing usable is
+  // mounted.
+  static absl::StatusOr<CgroupHost> Probe(const std::string& mount_root = "/sys/fs/cgroup");
+
+  CgroupLayout layout() const { return layout_; }
+  // Directory of the v2 tree ("" on pure v1), e.g. "/sys/fs/cgroup/unified".
+  const std::string& v2_root() const { return v2_root_; }
+  // v1 hierarchies: directory of each, by their controller list ("cpu,cpuacct", "name=systemd").
+  const std::map<std::string, std::string>& v1_roots() const { return v1_roots_; }
+  // True when this host limits `controller` ("memory", "cpu", "pids", "cpuset", "devices",
+  // "hugetlb") at all.
+  bool Has(const std::string& controller) const;
+
+  // Makes `path` in every hierarchy, parents included (a new v1 cpuset gets its parent's cpus and
+  // mems; on v2 the parents get the controllers enabled). On failure what it made is removed again.
+  // The value: the topmost directories this call made, for the caller's record; an existing group
+  // is not an error.
+  absl::StatusOr<std::vector<std::string>> Create(const std::string& path) const;
+  // All or nothing is the caller's business: stops at the first error, which names file and value.
+  // A controller that this host lacks is an error only for a limit that would be lost silently
+  // and matters (memory, pids, devices); hugepages without the controller are skipped.
+  absl::Status Apply(const std::string& path, const CgroupLimits& limits) const;
+  absl::StatusOr<CgroupJoin> OpenJoin(const std::string& path) const;
+
+  // Pids in the group and all groups below it, in any hierarchy.
+  absl::StatusOr<std::vector<pid_t>> Pids(const std::string& path) const;
+  // Kills everything in it (cgroup.kill; else freeze, kill, thaw) and waits until it is empty.
+  // An absent group is success. Zombies of others do not count as alive.
+  absl::Status Kill(const std::string& path, Deadline deadline) const;
+  // Removes the group and every group below it in each hierarchy. Absent is success; busy is
+  // retried on EBUSY until the deadline.
+  absl::Status Remove(const std::string& path, Deadline deadline) const;
+  // Number of OOM kills in this group (memory.events oom_kill; v1 memory.oom_control oom_kill).
+  absl::StatusOr<uint64_t> OomKills(const std::string& path) const;
+
+ private:
+  CgroupHost() = default;
+  // Root of the v1 hierarchy that has `controller`, "" when none has.
+  std::string V1Root(const std::string& controller) const;
+  // The group's directory in every hierarchy, v2 last.
+  std::vector<std::string> Dirs(const std::string& path) const;
+  // Kills what v1 hierarchies list, in rounds of freeze, kill and thaw.
+  absl::Status KillListed(const std::string& path, Deadline deadline) const;
+
+  CgroupLayout layout_ = CgroupLayout::kV2;
+  std::string v2_root_;
+  std::map<std::string, std::string> v1_roots_;
+  std::vector<std::string> v2_controllers_;
+};
+
+}  // namespace berth::os

@@ -1,0 +1,181 @@
+// The worker's seccomp filter, assembled by hand: libseccomp lives in shim/seccomp only, and this
+// is one list. See seccomp(2) and the kernel's Documentation/userspace-api/seccomp_filter.rst.
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <vector>
+
+#include "base/os/errno_status.h"
+#include "image/worker/confine.h"
+
+namespace berth::worker {
+namespace {
+
+#if defined(__x86_64__)
+constexpr uint32_t kArch = AUDIT_ARCH_X86_64;
+#elif defined(__aarch64__)
+constexpr uint32_t kArch = AUDIT_ARCH_AARCH64;
+#else
+#error "seccomp: this architecture is not known"
+#endif
+
+// What the import path was seen to need, plus what glibc's malloc and threads may call.
+constexpr int kAllowed[] = {
+    // bytes through open fds
+    SYS_read,
+    SYS_write,
+    SYS_pread64,
+    SYS_pwrite64,
+    SYS_writev,
+    SYS_lseek,
+    SYS_close,
+    SYS_fstat,
+    SYS_ppoll,
+    SYS_fcntl,
+    SYS_ftruncate,
+    SYS_getdents64,
+    // the tree; Landlock says where
+    SYS_openat,
+    SYS_openat2,
+    SYS_newfstatat,
+    SYS_statx,
+    SYS_readlinkat,
+    SYS_mkdirat,
+    SYS_mknodat,
+    SYS_symlinkat,
+    SYS_linkat,
+    SYS_unlinkat,
+    SYS_fchmod,
+    SYS_fchown,
+    SYS_fchownat,
+    SYS_fsetxattr,
+    SYS_utimensat,
+    // memory and threads
+    SYS_mmap,
+    SYS_mprotect,
+    SYS_munmap,
+    SYS_mremap,
+    SYS_madvise,
+    SYS_brk,
+    SYS_futex,
+    SYS_clone,
+    SYS_set_robust_list,
+    SYS_rseq,
+    SYS_sched_yield,
+    SYS_rt_sigprocmask,
+    SYS_rt_sigaction,
+    SYS_rt_sigreturn,
+    SYS_sigaltstack,
+    SYS_restart_syscall,
+    SYS_getpid,
+    SYS_gettid,
+    SYS_tgkill,
+    SYS_exit,
+    SYS_exit_group,
+    // time and randomness
+    SYS_clock_gettime,
+    SYS_getrandom,
+    SYS_eventfd2,
+#if defined(SYS_poll)
+    SYS_poll,
+#endif
+};
+
+// Stack bounds, and whether a pointer can be read.
+constexpr int kAllowedToSanitizers[] = {
+    SYS_sched_getaffinity,
+    SYS_pipe2,
+    SYS_prlimit64,
+    SYS_process_vm_readv,
+#if defined(SYS_pipe)
+    SYS_pipe,
+#endif
+};
+
+class Program {
+ public:
+  void Load(size_t offset) {
+    code_.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset)));
+  }
+  void Return(uint32_t action) { code_.push_back(BPF_STMT(BPF_RET | BPF_K, action)); }
+  // Runs the next `count` instructions only when the loaded value equals `value`.
+  void SkipUnlessEqual(uint32_t value, uint8_t count) {
+    code_.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, count));
+  }
+  void SkipIfEqual(uint32_t value, uint8_t count) {
+    code_.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, count, 0));
+  }
+  void SkipUnlessAnyBit(uint32_t bits, uint8_t count) {
+    code_.push_back(BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, count));
+  }
+  void SkipIfAnyBit(uint32_t bits, uint8_t count) {
+    code_.push_back(BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, count, 0));
+  }
+  sock_fprog Finish() { return {static_cast<unsigned short>(code_.size()), code_.data()}; }
+
+ private:
+  std::vector<sock_filter> code_;
+};
+
+constexpr uint32_t kRefuse = SECCOMP_RET_ERRNO | EPERM;
+constexpr size_t kNumber = offsetof(seccomp_data, nr);
+// Low half of an argument on the little-endian machines above.
+constexpr size_t Argument(int index) {
+  return offsetof(seccomp_data, args) + sizeof(uint64_t) * static_cast<size_t>(index);
+}
+
+Program Assemble() {
+  Program p;
+  p.Load(offsetof(seccomp_data, arch));
+  p.SkipIfEqual(kArch, 1);
+  p.Return(SECCOMP_RET_KILL_PROCESS);
+  p.Load(kNumber);
+  // clone3's flags are in memory, out of a filter's sight: glibc falls back to clone.
+  p.SkipUnlessEqual(SYS_clone3, 1);
+  p.Return(SECCOMP_RET_ERRNO | ENOSYS);
+  // Threads of this process, nothing else.
+  p.SkipUnlessEqual(SYS_clone, 4);
+  p.Load(Argument(0));
+  p.SkipUnlessAnyBit(CLONE_THREAD, 1);
+  p.Return(SECCOMP_RET_ALLOW);
+  p.Return(kRefuse);
+  // No page becomes executable any more: every library is mapped by now.
+  for (const int number : {SYS_mmap, SYS_mprotect}) {
+    p.SkipUnlessEqual(static_cast<uint32_t>(number), 4);
+    p.Load(Argument(2));
+    p.SkipIfAnyBit(PROT_EXEC, 1);
+    p.Return(SECCOMP_RET_ALLOW);
+    p.Return(kRefuse);
+  }
+  const auto allow = [&p](int number) {
+    p.SkipUnlessEqual(static_cast<uint32_t>(number), 1);
+    p.Return(SECCOMP_RET_ALLOW);
+  };
+  for (const int number : kAllowed) allow(number);
+  if (kSanitized) {
+    for (const int number : kAllowedToSanitizers) allow(number);
+  }
+  p.Return(kRefuse);
+  return p;
+}
+
+}  // namespace
+
+absl::Status InstallSeccompFilter() {
+  Program program = Assemble();
+  sock_fprog code = program.Finish();
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &code) != 0) {
+    return os::ErrnoStatus(errno, "confine the worker: install the seccomp filter");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace berth::worker

@@ -1,0 +1,46 @@
+// Runs the real berth-image over an archive, playing the daemon's part, in a directory of its own.
+// Not thread-safe.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "image/worker/channel.h"
+
+namespace berth::worker::testing {
+
+// A directory below /tmp, removed with everything in it.
+class TempDir {
+ public:
+  TempDir();
+  ~TempDir();
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+struct WorkerResult {
+  ImportPlan plan;
+  std::map<std::string, LayerDone> layers;  // by diffID
+  int wait_status = 0;
+};
+
+struct WorkerOptions {
+  std::vector<std::string> arguments;  // after "import"
+  std::vector<std::string> have;       // diffIDs not to ask for
+  bool hang_up_after_plan = false;
+};
+
+// Status: the worker's Failure, or Internal when the conversation broke off. `staging` must exist.
+absl::StatusOr<WorkerResult> RunWorker(const std::string& archive_path, const std::string& staging,
+                                       const WorkerOptions& options = {});
+
+// Everything below a directory as "path type mode owner [content|target]" lines, to compare trees.
+std::string Describe(const std::string& directory);
+
+}  // namespace berth::worker::testing

@@ -1,0 +1,199 @@
+#include "sandbox/host_port.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <set>
+#include <system_error>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/os/errno_status.h"
+#include "base/os/file.h"
+#include "base/os/process.h"
+#include "base/status_macros.h"
+#include "sandbox/made_path.h"
+
+namespace berth::sandbox {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kCapSysResource = 24;
+constexpr int kMaxCgroupDepth = 12;
+
+std::vector<std::string> Hierarchies(const os::CgroupHost& host) {
+  std::vector<std::string> roots;
+  for (const auto& [controllers, root] : host.v1_roots()) roots.push_back(root);
+  if (!host.v2_root().empty()) roots.push_back(host.v2_root());
+  return roots;
+}
+
+std::vector<std::string> Subdirectories(const std::string& dir) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator it(dir, error), end; !error && it != end; it.increment(error)) {
+    std::error_code ignored;  // it went away: not a directory then
+    if (it->symlink_status(ignored).type() == fs::file_type::directory) {
+      names.push_back(it->path().filename().string());
+    }
+  }
+  return names;
+}
+
+std::string FindBelow(const std::string& root, const std::string& at, const std::string& name,
+                      int depth) {
+  for (const std::string& child : Subdirectories(root + at)) {
+    const std::string path = absl::StrCat(at, "/", child);
+    if (child == name) return path;
+    if (depth == 0) continue;
+    if (std::string found = FindBelow(root, path, name, depth - 1); !found.empty()) return found;
+  }
+  return "";
+}
+
+// What a container has of its own instead.
+bool IsOwnInContainer(absl::string_view name) {
+  static const auto* const kNames =
+      new std::set<std::string>{"pts",  "shm",  "fd",   "mqueue", "console", "ptmx", ".udev",
+                                "null", "zero", "full", "random", "urandom", "tty"};
+  return kNames->count(std::string(name)) != 0;
+}
+
+void AddDevices(const std::string& dir, bool top, std::vector<shim::oci::Device>* devices) {
+  std::error_code error;
+  for (fs::directory_iterator it(dir, error), end; !error && it != end; it.increment(error)) {
+    const std::string path = it->path().string();
+    if (top && IsOwnInContainer(it->path().filename().string())) continue;
+    struct stat st;
+    if (lstat(path.c_str(), &st) != 0) continue;  // it went away
+    if (S_ISDIR(st.st_mode)) {
+      AddDevices(path, false, devices);
+    } else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
+      shim::oci::Device device;
+      device.path = path;
+      device.type = S_ISCHR(st.st_mode) ? 'c' : 'b';
+      device.major = major(st.st_rdev);
+      device.minor = minor(st.st_rdev);
+      device.file_mode = st.st_mode & 07777;
+      device.uid = st.st_uid;
+      device.gid = st.st_gid;
+      devices->push_back(std::move(device));
+    }
+  }
+}
+
+class LinuxHostPort : public HostPort {
+ public:
+  LinuxHostPort(const os::CgroupHost* cgroups, int holder_namespace)
+      : cgroups_(*cgroups), holder_namespace_(holder_namespace) {}
+
+  absl::Status PinNamespaces(const std::string& pin_path,
+                             const os::PodNamespaceOptions& options) override {
+    return os::PinPodNamespaces(holder_namespace_, pin_path, options);
+  }
+  absl::Status UnpinNamespaces(const std::string& pin_path) override {
+    return os::UnpinPodNamespaces(pin_path);
+  }
+  absl::StatusOr<os::PodNamespaces> OpenNamespaces(const std::string& pin_path) override {
+    return os::OpenPodNamespaces(pin_path);
+  }
+
+  std::vector<std::string> MissingCgroups(const std::string& path) override {
+    std::vector<std::string> missing;
+    for (const std::string& root : Hierarchies(cgroups_)) {
+      if (std::string top = TopmostMissing(root + path); !top.empty()) missing.push_back(top);
+    }
+    return missing;
+  }
+  absl::Status CreateCgroup(const std::string& path) override {
+    return cgroups_.Create(path).status();
+  }
+  absl::Status KillCgroup(const std::string& path, Deadline deadline) override {
+    return cgroups_.Kill(path, deadline);
+  }
+  absl::Status RemoveCgroup(const std::string& path, const std::vector<std::string>& made,
+                            Deadline deadline) override {
+    // Ours only if it was missing in some hierarchy: a group with processes of others stays.
+    RETURN_IF_ERROR(cgroups_.Remove(path, deadline));
+    for (const std::string& top : made) {
+      for (const std::string& root : Hierarchies(cgroups_)) {
+        if (!absl::StartsWith(top, root + "/")) continue;
+        RETURN_IF_ERROR(RemoveParents(root + path, top));
+      }
+    }
+    return absl::OkStatus();
+  }
+  std::vector<std::string> ListCgroups(const std::string& path) override {
+    std::set<std::string> names;
+    for (const std::string& root : Hierarchies(cgroups_)) {
+      for (std::string& name : Subdirectories(root + path)) names.insert(std::move(name));
+    }
+    return {names.begin(), names.end()};
+  }
+  std::string FindCgroup(const std::string& name) override {
+    for (const std::string& root : Hierarchies(cgroups_)) {
+      if (std::string found = FindBelow(root, "", name, kMaxCgroupDepth); !found.empty()) {
+        return found;
+      }
+    }
+    return "";
+  }
+
+  absl::StatusOr<os::DetachedMount> CloneTree(const std::string& path) override {
+    return os::CloneTree(AT_FDCWD, path, /*recursive=*/true);
+  }
+  absl::StatusOr<std::vector<shim::oci::Device>> Devices() override {
+    std::vector<shim::oci::Device> devices;
+    AddDevices("/dev", true, &devices);
+    return devices;
+  }
+
+ private:
+  static absl::Status RemoveParents(const std::string& leaf, const std::string& top) {
+    for (std::string at = leaf; at.size() >= top.size(); at = ParentOf(at)) {
+      if (rmdir(at.c_str()) == 0 || errno == ENOENT) continue;
+      if (errno == EBUSY || errno == ENOTEMPTY) return absl::OkStatus();  // in use by others now
+      return os::ErrnoStatus(errno, absl::StrCat("remove cgroup ", at));
+    }
+    return absl::OkStatus();
+  }
+
+  const os::CgroupHost& cgroups_;
+  const int holder_namespace_;
+};
+
+}  // namespace
+
+absl::StatusOr<HostFacts> ReadHostFacts() {
+  HostFacts facts;
+  ASSIGN_OR_RETURN(facts.boot_id, os::BootId());
+  char hostname[65] = {};
+  if (gethostname(hostname, sizeof hostname - 1) != 0) return os::ErrnoStatus(errno, "gethostname");
+  facts.hostname = hostname;
+  ASSIGN_OR_RETURN(facts.capabilities, os::BoundingCapabilities());
+  facts.lowest_oom_score_adj = -1000;
+  if ((facts.capabilities >> kCapSysResource & 1) == 0) {
+    ASSIGN_OR_RETURN(const std::string own, os::ReadFile("/proc/self/oom_score_adj", 64));
+    if (!absl::SimpleAtoi(absl::StripAsciiWhitespace(own), &facts.lowest_oom_score_adj)) {
+      return absl::InternalError("read /proc/self/oom_score_adj: not a number");
+    }
+  }
+  // Absent: the kernel has no AppArmor.
+  const absl::StatusOr<std::string> apparmor =
+      os::ReadFile("/sys/module/apparmor/parameters/enabled", 16);
+  facts.has_apparmor = apparmor.ok() && absl::StartsWith(*apparmor, "Y");
+  return facts;
+}
+
+std::unique_ptr<HostPort> MakeHostPort(const os::CgroupHost* cgroups, int holder_namespace) {
+  return std::make_unique<LinuxHostPort>(cgroups, holder_namespace);
+}
+
+}  // namespace berth::sandbox

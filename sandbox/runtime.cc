@@ -1,0 +1,102 @@
+#include "sandbox/runtime.h"
+
+#include <utility>
+
+#include "base/status_macros.h"
+#include "sandbox/core.h"
+#include "sandbox/spec_resources.h"
+#include "sandbox/verbs.h"
+
+namespace berth::sandbox {
+namespace {
+
+class RuntimeImpl : public Runtime {
+ public:
+  explicit RuntimeImpl(std::unique_ptr<Core> core) : core_(std::move(core)) {}
+
+  absl::StatusOr<cri::RunPodSandboxResponse> RunPodSandbox(
+      const cri::RunPodSandboxRequest& request) override {
+    return sandbox::RunPodSandbox(*core_, request);
+  }
+  absl::Status StopPodSandbox(const cri::StopPodSandboxRequest& request) override {
+    return sandbox::StopPodSandbox(*core_, request);
+  }
+  absl::Status RemovePodSandbox(const cri::RemovePodSandboxRequest& request) override {
+    return sandbox::RemovePodSandbox(*core_, request);
+  }
+  absl::StatusOr<cri::PodSandboxStatusResponse> PodSandboxStatus(
+      const cri::PodSandboxStatusRequest& request) override {
+    return sandbox::PodSandboxStatus(*core_, request);
+  }
+  absl::StatusOr<cri::ListPodSandboxResponse> ListPodSandbox(
+      const cri::ListPodSandboxRequest& request) override {
+    return sandbox::ListPodSandbox(*core_, request);
+  }
+  absl::StatusOr<cri::CreateContainerResponse> CreateContainer(
+      const cri::CreateContainerRequest& request) override {
+    return sandbox::CreateContainer(*core_, request);
+  }
+  absl::Status StartContainer(const cri::StartContainerRequest& request) override {
+    return sandbox::StartContainer(*core_, request);
+  }
+  absl::Status StopContainer(const cri::StopContainerRequest& request) override {
+    return sandbox::StopContainer(*core_, request);
+  }
+  absl::Status RemoveContainer(const cri::RemoveContainerRequest& request) override {
+    return sandbox::RemoveContainer(*core_, request);
+  }
+  absl::StatusOr<cri::ContainerStatusResponse> ContainerStatus(
+      const cri::ContainerStatusRequest& request) override {
+    return sandbox::ContainerStatus(*core_, request);
+  }
+  absl::StatusOr<cri::ListContainersResponse> ListContainers(
+      const cri::ListContainersRequest& request) override {
+    return sandbox::ListContainers(*core_, request);
+  }
+  absl::StatusOr<cri::ExecSyncResponse> ExecSync(const cri::ExecSyncRequest& request) override {
+    return sandbox::ExecSync(*core_, request);
+  }
+  absl::Status ReopenContainerLog(const cri::ReopenContainerLogRequest& request) override {
+    return sandbox::ReopenContainerLog(*core_, request);
+  }
+
+  RuntimeCounts Counts() const override {
+    RuntimeCounts counts;
+    for (const PodPtr& pod : core_->pods.All()) counts.sandboxes += pod->view()->listed() ? 1 : 0;
+    for (const ContainerPtr& container : core_->containers.All()) {
+      const ContainerViewPtr view = container->view();
+      counts.containers += view->listed() ? 1 : 0;
+      counts.running += view->state == ContainerState::kRunning ? 1 : 0;
+    }
+    // Zero when the store cannot say: a number for people, not for decisions.
+    counts.quarantined = core_->store.CountQuarantined().value_or(0);
+    return counts;
+  }
+
+ private:
+  const std::unique_ptr<Core> core_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Start(RuntimeOptions options,
+                                                        const os::CgroupHost& cgroups,
+                                                        store::Store* store,
+                                                        image::ImageStore* images,
+                                                        shim::Launcher* launcher) {
+  RETURN_IF_ERROR_CTX(CheckRlimits(options.default_rlimits), "default limits");
+  ASSIGN_OR_RETURN(HostFacts facts, ReadHostFacts());
+  std::string boot_id = facts.boot_id;
+  auto core = std::make_unique<Core>(
+      std::move(options), std::move(facts), Collaborators{store, images, launcher},
+      MakeHostPort(&cgroups, launcher->holder_namespace()), image::ResolveUser);
+  ASSIGN_OR_RETURN(core->shims,
+                   MakeShimPort(launcher, std::move(boot_id),
+                                [raw = core.get()](const ContainerId& id, shim::WatchEvent event) {
+                                  OnShimEvent(*raw, id, event);
+                                }));
+  RETURN_IF_ERROR(Reconcile(*core));
+  return std::make_unique<RuntimeImpl>(std::move(core));
+}
+
+}  // namespace berth::sandbox

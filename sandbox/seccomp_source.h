@@ -1,0 +1,20 @@
+// SeccompSource: what sandbox/ needs of the profile compiler. Implemented in server/ over
+// shim/seccomp. Implementations are thread-safe and may take some 20 ms for a profile not yet seen.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace berth::sandbox {
+
+class SeccompSource {
+ public:
+  virtual ~SeccompSource() = default;
+  // The runtime's default profile for a process whose bounding set is `capabilities` (bit N =
+  // capability N), as ready sock_filter bytes.
+  virtual absl::StatusOr<std::string> ProgramFor(uint64_t capabilities) = 0;
+};
+
+}  // namespace berth::sandbox

@@ -1,0 +1,63 @@
+#include "server/runtime_status.h"
+
+#include <nlohmann/json.hpp>
+
+namespace berth::server {
+namespace {
+
+namespace cri = ::runtime::v1;
+using nlohmann::json;
+
+std::string VerboseInfo(const RuntimeFacts& facts, const sandbox::RuntimeCounts& counts) {
+  const json info = {
+      {"dataDir", facts.data_dir},
+      {"runDir", facts.run_dir},
+      {"importDir", facts.import_dir},
+      {"defaultRuntimeHandler", facts.default_handler},
+      {"cgroupRoot", facts.cgroup_root},
+      {"cgroupLayout", facts.cgroup_layout},
+      {"cgroupControllers", facts.cgroup_controllers},
+      {"kernelRelease", facts.kernel_release},
+      {"shimSource", facts.shim_source},
+      {"pods", counts.sandboxes},
+      {"containers", counts.containers},
+      {"runningContainers", counts.running},
+      {"quarantinedRecords", counts.quarantined},
+  };
+  return info.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+void AddHandler(const std::string& name, cri::StatusResponse* reply) {
+  cri::RuntimeHandler* handler = reply->add_runtime_handlers();
+  handler->set_name(name);
+  // Present and all false: a client can tell "not supported" from "too old to say".
+  handler->mutable_features()->set_recursive_read_only_mounts(false);
+  handler->mutable_features()->set_user_namespaces(false);
+}
+
+}  // namespace
+
+void FillVersion(cri::VersionResponse* reply) {
+  reply->set_version("0.1.0");  // of the kubelet runtime API's message, the same since it exists
+  reply->set_runtime_name("berth");
+  reply->set_runtime_version(BERTH_VERSION);
+  reply->set_runtime_api_version("v1");
+}
+
+void FillStatus(const RuntimeFacts& facts, bool verbose, const sandbox::RuntimeCounts& counts,
+                cri::StatusResponse* reply) {
+  cri::RuntimeCondition* runtime = reply->mutable_status()->add_conditions();
+  runtime->set_type("RuntimeReady");
+  runtime->set_status(true);
+  cri::RuntimeCondition* network = reply->mutable_status()->add_conditions();
+  network->set_type("NetworkReady");
+  network->set_status(false);
+  network->set_reason("NoPodNetwork");
+  network->set_message("this version sets up no pod network (CNI); host-network pods run");
+  AddHandler("", reply);
+  AddHandler(facts.default_handler, reply);
+  reply->mutable_features()->set_supplemental_groups_policy(true);
+  if (verbose) (*reply->mutable_info())["config"] = VerboseInfo(facts, counts);
+}
+
+}  // namespace berth::server

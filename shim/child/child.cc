@@ -1,0 +1,138 @@
+#include "shim/child/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shim/child/identity.h"
+#include "shim/child/mount_calls.h"
+#include "shim/child/mounts.h"
+#include "shim/child/report.h"
+#include "shim/child/root_path.h"
+#include "shim/child/stdio.h"
+
+namespace berth::shim::child {
+namespace {
+
+void JoinCgroups(const InitContext& context) {
+  const SetupPlan& setup = *context.setup;
+  const auto* directories = PlanReader(&setup).Elements<int32_t>(setup.cgroup_v1);
+  for (uint32_t i = 0; i < setup.cgroup_v1.count; ++i) {
+    const int fd = openat(directories[i], "tasks", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) Fail(context.report_fd, kStepCgroup, errno, "tasks");
+    JoinTasks(fd, context.report_fd);
+    close(fd);
+  }
+}
+
+void EnterNamespaces(const InitContext& context) {
+  const SetupPlan& setup = *context.setup;
+  const auto* join = PlanReader(&setup).Elements<JoinPlan>(setup.join);
+  for (uint32_t i = 0; i < setup.join.count; ++i) {
+    if (setns(join[i].fd, static_cast<int>(join[i].type)) != 0) {
+      Fail(context.report_fd, kStepNamespaces, errno, "join");
+    }
+  }
+  // Only now: the namespace's root is the cgroup that its maker is in.
+  if (setup.new_cgroup_namespace != 0 && unshare(CLONE_NEWCGROUP) != 0) {
+    Fail(context.report_fd, kStepNamespaces, errno, "new cgroup namespace");
+  }
+  if (setup.hostname != 0) {
+    const char* hostname = PlanReader(&setup).TextAt(setup.hostname);
+    if (sethostname(hostname, strlen(hostname)) != 0) {
+      Fail(context.report_fd, kStepHostname, errno, hostname);
+    }
+  }
+}
+
+// The overlay goes onto the holder's empty directory /root: pivot_root wants a mount point.
+void AttachRoot(const InitContext& context) {
+  const int report_fd = context.report_fd;
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    Fail(report_fd, kStepRoot, errno, "private propagation");
+  }
+  if (move_mount(context.setup->root_fd, "", AT_FDCWD, "/root", MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    Fail(report_fd, kStepRoot, errno, "/root");
+  }
+}
+
+void PivotRoot(const InitContext& context) {
+  const int root_fd = context.setup->root_fd;
+  const auto check = [&](long result, const char* what) {
+    if (result != 0) Fail(context.report_fd, kStepPivot, errno, what);
+  };
+  check(fchdir(root_fd), "enter root");
+  // Old and new root on one another, then the old one is dropped (pivot_root(2), NOTES).
+  check(syscall(SYS_pivot_root, ".", "."), "pivot_root");
+  check(umount2(".", MNT_DETACH), "detach old root");
+  check(chdir("/"), "enter new root");
+}
+
+void FinishRoot(const InitContext& context) {
+  const SetupPlan& setup = *context.setup;
+  const uint64_t set = setup.root_readonly != 0 ? MOUNT_ATTR_RDONLY : 0;
+  if (set == 0 && setup.root_propagation == 0) return;
+  const int error = SetAttributes(setup.root_fd, set, setup.root_propagation, false);
+  if (error != 0) Fail(context.report_fd, kStepReadonly, -error, "/");
+}
+
+void BuildRoot(const InitContext& context) {
+  AttachRoot(context);
+  const RootContext root = {context.setup, context.setup->root_fd, context.report_fd};
+  MountAll(root);
+  MakeDevices(root);
+  MakeLinks(root);
+  // Its failure is told at start, by the chdir that then fails too.
+  const char* cwd = PlanReader(context.process).TextAt(context.process->cwd);
+  const int cwd_fd = MakeTarget(root.root_fd, cwd, TargetKind::kDirectory);
+  if (cwd_fd >= 0) close(cwd_fd);
+  FinishMounts(root);
+  SetSysctls(root);
+  PivotRoot(context);
+  MaskPaths(root);
+  ProtectPaths(root);
+  FinishRoot(context);
+}
+
+void WaitAtGate(int gate_fd) {
+  char byte;
+  ssize_t n;
+  do {
+    n = read(gate_fd, &byte, 1);
+  } while (n < 0 && errno == EINTR);
+  if (n != 1) _exit(127);  // who would have opened it is dead
+}
+
+}  // namespace
+
+void RunInitChild(const InitContext& context) {
+  const ProcessPlan& process = *context.process;
+  ResetSignals();
+  umask(0);
+  JoinCgroups(context);
+  SetOomScore(process.oom_score_adj, context.report_fd);
+  EnterNamespaces(context);
+  BuildRoot(context);
+  const ChildFds fds = ArrangeFds({context.stdin_fd, context.stdout_fd, context.stderr_fd,
+                                   context.setup->root_fd, context.report_fd, context.gate_fd});
+  LeaveSession(fds.report);
+  FillVector(PlanReader(&process), process.args, context.argv);
+  FillVector(PlanReader(&process), process.env, context.envp);
+  const IdentityContext identity = {&process, fds.report};
+  const int cwd_error = AssumeIdentity(identity);
+  umask(process.umask);
+  Report(fds.report, kStepReady, 0, "");
+  WaitAtGate(fds.gate);
+  if (cwd_error != 0) {
+    Fail(fds.report, kStepCwd, cwd_error, PlanReader(&process).TextAt(process.cwd));
+  }
+  Exec(identity, context.argv, context.envp);
+}
+
+}  // namespace berth::shim::child

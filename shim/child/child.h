@@ -1,0 +1,33 @@
+// The container's first process between clone3 and execve. Part of shim/child: no allocation, no
+// Abseil, no locks; it walks two plans and reports over a pipe.
+//
+//   create                              child
+//     clone3 ---------------------------> cgroup, namespaces, root, mounts, pivot, identity
+//     read report <-- kStepReady -------  stands at the gate
+//       (or a ChildFailure)               read gate: one byte = go on, EOF = end
+//   monitor
+//     write gate ------------------------> execve
+//     read report <-- ChildFailure / EOF = execve succeeded
+#pragma once
+
+#include "shim/child/plan.h"
+
+namespace berth::shim::child {
+
+struct InitContext {
+  const ProcessPlan* process;
+  const SetupPlan* setup;
+  int gate_fd;    // read end
+  int report_fd;  // write end
+  int stdin_fd;   // -1: the container's /dev/null
+  int stdout_fd;
+  int stderr_fd;
+  char** argv;  // args.count + 1 and env.count + 1 slots, laid out by the parent
+  char** envp;
+};
+
+// The caller of clone3 is not dumpable: until execve the memory here is the shim's, and nothing in
+// the container may look at it.
+[[noreturn]] void RunInitChild(const InitContext& context);
+
+}  // namespace berth::shim::child

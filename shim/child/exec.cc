@@ -1,0 +1,132 @@
+#include "shim/child/exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shim/child/identity.h"
+#include "shim/child/plan.h"
+#include "shim/child/report.h"
+#include "shim/child/stdio.h"
+
+namespace berth::shim::child {
+namespace {
+
+struct ExecContext {
+  const ExecRequest* request;
+  const ProcessPlan* plan;
+  int report_fd;
+  char** envp;
+};
+
+[[noreturn]] void RunExecChild(const ExecContext& context) {
+  const ExecRequest& request = *context.request;
+  const ProcessPlan& plan = *context.plan;
+  ResetSignals();
+  umask(0);
+  for (int i = 0; i < request.tasks_count; ++i) JoinTasks(request.tasks_fds[i], context.report_fd);
+  // Still the holder's /proc, which shows every process of the host.
+  SetOomScore(plan.oom_score_adj, context.report_fd);
+  const uint64_t namespaces = plan.namespaces & ~static_cast<uint64_t>(CLONE_NEWPID);
+  if (setns(request.init_pidfd, static_cast<int>(namespaces)) != 0) {
+    Fail(context.report_fd, kStepNamespaces, errno, "of the first process");
+  }
+  const int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root_fd < 0) Fail(context.report_fd, kStepRoot, errno, "/");
+  const ChildFds fds = ArrangeFds(
+      {request.stdin_fd, request.stdout_fd, request.stderr_fd, root_fd, context.report_fd, -1});
+  LeaveSession(fds.report);
+  FillVector(PlanReader(&plan), plan.env, context.envp);
+  const IdentityContext identity = {&plan, fds.report};
+  if (const int error = AssumeIdentity(identity); error != 0) {
+    Fail(fds.report, kStepCwd, error, PlanReader(&plan).TextAt(plan.cwd));
+  }
+  umask(plan.umask);
+  Exec(identity, request.argv, context.envp);
+}
+
+bool HasEnded(int pidfd) {
+  pollfd p = {pidfd, POLLIN, 0};
+  return poll(&p, 1, 0) > 0;
+}
+
+// Starts the child. The value: its pid, or -errno.
+long CloneChild(const ExecContext& context, int* pidfd) {
+  clone_args args;
+  memset(&args, 0, sizeof args);
+  args.flags = CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<uint64_t>(pidfd);
+  args.exit_signal = SIGCHLD;
+  if (context.request->cgroup_fd >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<uint64_t>(context.request->cgroup_fd);
+  }
+  const unsigned long all = ~0UL;
+  unsigned long before = 0;
+  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+  long pid = syscall(SYS_clone3, &args, sizeof args);
+  if (pid == 0) RunExecChild(context);
+  if (pid < 0) pid = -errno;
+  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof before);
+  return pid;
+}
+
+// The child is born in the container's pid namespace and yet our own child: this process names that
+// namespace as the one of its next children, clones, and takes its own one back. No process in
+// between is needed, and none that the container could see before its memory is closed to it.
+long CloneIntoPidNamespace(const ExecContext& context, int* pidfd) {
+  if ((context.plan->flags & kPrivatePidNamespace) == 0) return CloneChild(context, pidfd);
+  const int self = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+  if (self < 0) return -errno;
+  long result = setns(context.request->init_pidfd, CLONE_NEWPID) == 0 ? 0 : -errno;
+  if (result == 0) {
+    result = CloneChild(context, pidfd);
+    if (setns(self, CLONE_NEWPID) != 0) _exit(70);  // no later child may be born in there
+    // A pid namespace whose init has ended takes no more processes: ENOMEM, says the kernel.
+    if (result == -ENOMEM && HasEnded(context.request->init_pidfd)) result = -ESRCH;
+  }
+  close(self);
+  return result;
+}
+
+}  // namespace
+
+int StartExec(const ExecRequest& request, ExecStarted* started) {
+  const ProcessPlan* plan = AsProcessPlan(request.plan, request.plan_size);
+  if (plan == nullptr) return EINVAL;
+  // The child's memory is a copy of ours and it is seen by the container: not dumpable from birth.
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return errno;
+  int report[2];
+  if (pipe2(report, O_CLOEXEC) != 0) return errno;
+  const size_t slots_size = (plan->env.count + 1) * sizeof(char*);
+  void* slots =
+      mmap(nullptr, slots_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (slots == MAP_FAILED) {
+    const int error = errno;
+    close(report[0]);
+    close(report[1]);
+    return error;
+  }
+  const ExecContext context = {&request, plan, report[1], static_cast<char**>(slots)};
+  int pidfd = -1;
+  const long pid = CloneIntoPidNamespace(context, &pidfd);
+  (void)munmap(slots, slots_size);
+  close(report[1]);
+  if (pid < 0) {
+    close(report[0]);
+    return static_cast<int>(-pid);
+  }
+  *started = {static_cast<pid_t>(pid), pidfd, report[0]};
+  return 0;
+}
+
+}  // namespace berth::shim::child

@@ -1,0 +1,34 @@
+// Who the process is and what it may do: the last steps before execve, the same for a container's
+// first process and for an exec. Part of shim/child.
+#pragma once
+
+#include "shim/child/plan.h"
+
+namespace berth::shim::child {
+
+struct IdentityContext {
+  const ProcessPlan* plan;
+  int report_fd;
+};
+
+// rlimits, stdio ownership, groups, ids, capabilities, working directory, no_new_privs, seccomp.
+// The value: 0, or the errno with which the working directory could not be entered; every other
+// failure ends the process.
+int AssumeIdentity(const IdentityContext& context);
+
+// Points the slots at the plan's texts, NULL-terminated.
+void FillVector(PlanReader plan, Span texts, char** slots);
+
+// execve with the search path of the plan; ends the process with a report when that fails.
+[[noreturn]] void Exec(const IdentityContext& context, char* const* argv, char* const* envp);
+
+// New session and an anonymous session keyring: nothing of the daemon's login is inherited.
+void LeaveSession(int report_fd);
+
+// "0" into a v1 `tasks` file moves the writer without a lock on the thread group.
+void JoinTasks(int tasks_fd, int report_fd);
+
+// /proc must be one that shows this process.
+void SetOomScore(int value, int report_fd);
+
+}  // namespace berth::shim::child

@@ -1,0 +1,24 @@
+// Mount system calls as the child needs them. Part of shim/child. Results: fd or -errno, 0 or
+// -errno.
+#pragma once
+
+#include <stdint.h>
+
+#include "shim/child/plan.h"
+#include "shim/child/report.h"
+
+namespace berth::shim::child {
+
+// A new file system, detached. On failure the kernel's own message is put into `message`.
+int NewFileSystem(PlanReader plan, const char* fs_type, Span options, uint64_t attributes,
+                  Words* message);
+// `mount_fd` on top of what `target_fd` refers to.
+int Attach(int mount_fd, int target_fd);
+// A detached bind clone of what `fd` refers to.
+int Clone(int fd, bool recursive);
+int SetAttributes(int fd, uint64_t set, uint64_t propagation, bool recursive);
+
+// open("/dev/null") below the root, refused unless it is the null device. O_PATH when `path_only`.
+int OpenNull(int root_fd, bool path_only);
+
+}  // namespace berth::shim::child

@@ -1,0 +1,170 @@
+// Plans: everything that a child needs between clone and exec, as flat buffers without pointers.
+// Offsets count from the start of the buffer, so that a plan can be written to a file and mapped
+// by another program of the same build.
+//
+//   ProcessPlan   who runs and what: also <run dir>/process.plan, from which StartExec works
+//   SetupPlan     how the container around it is made; used once, never stored
+//
+// Built by shim/plan_builder.h in the parent, read with the functions below in the child. Plain
+// data.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace berth::shim::child {
+
+constexpr uint32_t kProcessMagic = 0x31507242;  // "BrP1"
+constexpr uint32_t kSetupMagic = 0x31537242;    // "BrS1"
+constexpr uint32_t kPlanVersion = 1;
+
+// What a ChildFailure names. kReady is no failure: the first process stands at the gate.
+enum ChildStep : uint32_t {
+  kStepReady = 0,
+  kStepCgroup,
+  kStepNamespaces,
+  kStepOomScore,
+  kStepHostname,
+  kStepRoot,
+  kStepMount,
+  kStepDevice,
+  kStepSysctl,
+  kStepPivot,
+  kStepMask,
+  kStepReadonly,
+  kStepStdio,
+  kStepSession,
+  kStepRlimit,
+  kStepUser,
+  kStepCapabilities,
+  kStepNoNewPrivs,
+  kStepSeccomp,
+  kStepCwd,
+  kStepGate,
+  kStepExec,
+  kStepCount,
+};
+
+using Text = uint32_t;  // offset of NUL-terminated bytes; 0 = none
+
+struct Span {  // `count` elements at `offset`
+  uint32_t offset;
+  uint32_t count;
+};
+
+struct RlimitEntry {
+  uint32_t resource;
+  uint32_t unused;
+  uint64_t soft;
+  uint64_t hard;
+};
+
+enum ProcessFlag : uint32_t {
+  kNoNewPrivs = 1,
+  kPrivatePidNamespace = 2,
+};
+
+struct ProcessPlan {
+  uint32_t magic;
+  uint32_t version;
+  uint32_t size;        // of the whole buffer
+  uint32_t flags;       // ProcessFlag
+  uint64_t namespaces;  // CLONE_NEW*: those that the container does not share with its shim
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t umask;
+  int32_t oom_score_adj;
+  Span groups;   // uint32_t
+  Span rlimits;  // RlimitEntry
+  Span args;     // Text
+  Span env;      // Text, "KEY=value"
+  Text cwd;
+  Text search_path;   // the value of PATH
+  uint64_t bounding;  // capability masks: bit = number
+  uint64_t effective;
+  uint64_t permitted;
+  uint64_t inheritable;
+  uint64_t ambient;
+  Span seccomp;  // struct sock_filter; count 0 = no filter
+};
+
+enum MountFlag : uint32_t {
+  kTargetIsFile = 1,
+  kNoSymlinks = 2,     // no part of the destination may be a symbolic link (proc, sysfs)
+  kReadonlyAtEnd = 4,  // made read-only once everything below it is in place
+};
+
+struct MountPlan {
+  int32_t tree_fd;  // detached mount that was handed in; -1: a new file system
+  uint32_t flags;   // MountFlag
+  Text destination;
+  Text fs_type;
+  Span options;          // Text pairs: key, value; value 0 = a flag
+  uint64_t attributes;   // MOUNT_ATTR_* of a new file system
+  uint64_t propagation;  // MS_SHARED, ...; 0 = private
+  uint64_t magic;        // f_type that must be seen at the destination in the end; 0 = any
+};
+
+struct DevicePlan {
+  Text path;
+  uint32_t mode;  // with S_IFCHR, S_IFBLK or S_IFIFO
+  uint64_t device;
+  uint32_t uid;
+  uint32_t gid;
+};
+
+struct TextPair {
+  Text first;
+  Text second;
+};
+
+struct JoinPlan {
+  int32_t fd;
+  uint32_t type;  // CLONE_NEW*
+};
+
+struct SetupPlan {
+  uint32_t magic;
+  uint32_t version;
+  uint32_t size;
+  uint32_t new_cgroup_namespace;
+  Span cgroup_v1;   // int32_t: directories, the child joins their `tasks`
+  Span join;        // JoinPlan
+  Text hostname;    // for a UTS namespace of its own
+  int32_t root_fd;  // the root as a detached mount
+  uint32_t root_readonly;
+  uint32_t unused;
+  uint64_t root_propagation;
+  Span mounts;    // MountPlan, in order
+  Span devices;   // DevicePlan
+  Span links;     // TextPair: path, target
+  Span sysctls;   // TextPair: "sys/net/...", value
+  Span masked;    // Text
+  Span readonly;  // Text
+};
+
+// A plan as the child walks it. Elements are trusted: the parent built them.
+class PlanReader {
+ public:
+  explicit PlanReader(const void* base) : base_(static_cast<const char*>(base)) {}
+  const char* TextAt(Text text) const { return base_ + text; }
+  template <typename T>
+  const T* Elements(Span span) const {
+    return reinterpret_cast<const T*>(base_ + span.offset);
+  }
+
+ private:
+  const char* base_;
+};
+
+// nullptr when the buffer is not a plan of this build.
+inline const ProcessPlan* AsProcessPlan(const void* buffer, size_t size) {
+  const auto* plan = static_cast<const ProcessPlan*>(buffer);
+  if (size < sizeof *plan || plan->magic != kProcessMagic || plan->version != kPlanVersion ||
+      plan->size != size) {
+    return nullptr;
+  }
+  return plan;
+}
+
+}  // namespace berth::shim::child

@@ -1,0 +1,226 @@
+#include "shim/create_plan.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/os/errno_status.h"
+#include "base/os/file.h"
+#include "base/os/process.h"
+#include "base/status_macros.h"
+#include "shim/child/plan.h"
+#include "shim/plan_builder.h"
+
+namespace berth::shim {
+namespace {
+
+using child::PlanBuilder;
+using oci::NamespaceType;
+
+constexpr char kDefaultPath[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr size_t kMaxFilter = 4096;  // BPF_MAXINSNS
+
+absl::Status CheckNoNul(const std::vector<std::string>& texts, absl::string_view path) {
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (texts[i].find('\0') != std::string::npos) {
+      return absl::InvalidArgumentError(absl::StrCat(path, "[", i, "]: contains a NUL byte"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<child::RlimitEntry>> PlanRlimits(const std::vector<oci::Rlimit>& limits,
+                                                            const Powers& powers) {
+  std::vector<child::RlimitEntry> entries;
+  for (size_t i = 0; i < limits.size(); ++i) {
+    const std::string path = absl::StrCat("process.rlimits[", i, "]");
+    const std::optional<int> number = os::RlimitNumber(limits[i].type);
+    if (!number.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ".type: unknown: ", limits[i].type));
+    }
+    rlimit own;
+    if (!powers.Has(CAP_SYS_RESOURCE) &&
+        getrlimit(static_cast<__rlimit_resource_t>(*number), &own) == 0 &&
+        limits[i].hard > own.rlim_max) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ".hard: ", limits[i].type, " ", limits[i].hard,
+                       " is above this host's hard limit ", own.rlim_max));
+    }
+    entries.push_back({static_cast<uint32_t>(*number), 0, limits[i].soft, limits[i].hard});
+  }
+  return entries;
+}
+
+absl::StatusOr<uint64_t> CapabilityMask(const std::vector<std::string>& names,
+                                        absl::string_view set, const Powers& powers) {
+  uint64_t mask = 0;
+  for (const std::string& name : names) {
+    const absl::StatusOr<int> number = os::CapabilityNumber(name);
+    if (absl::IsNotFound(number.status())) continue;  // this kernel has no such power to give
+    const std::string path = absl::StrCat("process.capabilities.", set);
+    if (!number.ok()) return Annotate(number.status(), path);
+    if (!powers.Has(*number)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": ", name, " is not among the daemon's own capabilities"));
+    }
+    mask |= uint64_t{1} << *number;
+  }
+  return mask;
+}
+
+absl::Status PlanCapabilities(const oci::Capabilities& in, const Powers& powers,
+                              child::ProcessPlan* out) {
+  ASSIGN_OR_RETURN(out->bounding, CapabilityMask(in.bounding, "bounding", powers));
+  ASSIGN_OR_RETURN(out->permitted, CapabilityMask(in.permitted, "permitted", powers));
+  ASSIGN_OR_RETURN(out->effective, CapabilityMask(in.effective, "effective", powers));
+  ASSIGN_OR_RETURN(out->inheritable, CapabilityMask(in.inheritable, "inheritable", powers));
+  ASSIGN_OR_RETURN(out->ambient, CapabilityMask(in.ambient, "ambient", powers));
+  if ((out->effective & ~out->permitted) != 0) {
+    return absl::InvalidArgumentError(
+        "process.capabilities.effective: must be a subset of permitted");
+  }
+  if ((out->inheritable & ~out->bounding) != 0) {
+    return absl::InvalidArgumentError(
+        "process.capabilities.inheritable: must be a subset of bounding");
+  }
+  if ((out->ambient & ~(out->permitted & out->inheritable)) != 0) {
+    return absl::InvalidArgumentError(
+        "process.capabilities.ambient: must be a subset of permitted and inheritable");
+  }
+  return absl::OkStatus();
+}
+
+std::string SearchPath(const std::vector<std::string>& env) {
+  std::string path = kDefaultPath;
+  for (const std::string& variable : env) {
+    absl::string_view value = variable;
+    if (absl::ConsumePrefix(&value, "PATH=")) path = std::string(value);
+  }
+  return path;
+}
+
+}  // namespace
+
+uint64_t NamespaceFlag(oci::NamespaceType type) {
+  switch (type) {
+    case NamespaceType::kPid:
+      return CLONE_NEWPID;
+    case NamespaceType::kNetwork:
+      return CLONE_NEWNET;
+    case NamespaceType::kMount:
+      return CLONE_NEWNS;
+    case NamespaceType::kIpc:
+      return CLONE_NEWIPC;
+    case NamespaceType::kUts:
+      return CLONE_NEWUTS;
+    case NamespaceType::kCgroup:
+      return CLONE_NEWCGROUP;
+    case NamespaceType::kUser:
+    case NamespaceType::kTime:
+      break;
+  }
+  return 0;
+}
+
+absl::StatusOr<Powers> OwnPowers() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2] = {};
+  if (syscall(SYS_capget, &header, data) != 0) return os::ErrnoStatus(errno, "read capabilities");
+  Powers powers;
+  powers.capabilities = data[0].permitted | (static_cast<uint64_t>(data[1].permitted) << 32);
+  ASSIGN_OR_RETURN(const std::string score, os::ReadFile("/proc/self/oom_score_adj", 64));
+  if (!absl::SimpleAtoi(score, &powers.oom_score_adj)) {
+    return absl::InternalError(absl::StrCat("read /proc/self/oom_score_adj: ", score));
+  }
+  return powers;
+}
+
+absl::StatusOr<NamespacePlan> PlanNamespaces(const LaunchDocument& document) {
+  NamespacePlan plan;
+  const std::vector<oci::Namespace>& namespaces = document.spec.linux_.namespaces;
+  for (size_t i = 0; i < namespaces.size(); ++i) {
+    const std::string path = absl::StrCat("linux.namespaces[", i, "]");
+    const NamespaceType type = namespaces[i].type;
+    const uint64_t flag = NamespaceFlag(type);
+    if (flag == 0) {
+      return absl::UnimplementedError(
+          absl::StrCat(path, ".type: user and time namespaces are not offered"));
+    }
+    const bool joined = std::any_of(document.namespaces.begin(), document.namespaces.end(),
+                                    [&](const auto& handed) { return handed.first == type; });
+    if (!namespaces[i].path.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ".path: a launch hands namespaces over as descriptors"));
+    }
+    if (joined && (type == NamespaceType::kMount || type == NamespaceType::kPid)) {
+      return absl::UnimplementedError(
+          absl::StrCat(path, ": joining a mount or pid namespace is not offered"));
+    }
+    plan.all |= flag;
+    if (joined) continue;
+    if (type == NamespaceType::kCgroup) {
+      plan.new_cgroup = true;
+    } else {
+      plan.made_by_clone |= flag;
+    }
+  }
+  if ((plan.all & CLONE_NEWNS) == 0) {
+    return absl::InvalidArgumentError("linux.namespaces: a mount namespace is required");
+  }
+  return plan;
+}
+
+absl::StatusOr<std::string> BuildProcessPlan(const oci::Process& process,
+                                             const NamespacePlan& namespaces,
+                                             absl::string_view seccomp, const Powers& powers) {
+  if (process.terminal) {
+    return absl::UnimplementedError("process.terminal: true: a terminal is not offered");
+  }
+  RETURN_IF_ERROR(CheckNoNul(process.args, "process.args"));
+  RETURN_IF_ERROR(CheckNoNul(process.env, "process.env"));
+  const size_t instructions = seccomp.size() / sizeof(sock_filter);
+  if (instructions * sizeof(sock_filter) != seccomp.size() || instructions > kMaxFilter) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("seccomp program: ", seccomp.size(), " bytes are not a filter"));
+  }
+  child::ProcessPlan plan{};
+  plan.magic = child::kProcessMagic;
+  plan.version = child::kPlanVersion;
+  if (process.no_new_privileges) plan.flags |= child::kNoNewPrivs;
+  if ((namespaces.all & CLONE_NEWPID) != 0) plan.flags |= child::kPrivatePidNamespace;
+  plan.namespaces = namespaces.all;
+  plan.uid = process.user.uid;
+  plan.gid = process.user.gid;
+  plan.umask = process.user.umask.value_or(0022) & 0777;
+  // Lower than the daemon's own needs CAP_SYS_RESOURCE; without it the daemon's own stays.
+  plan.oom_score_adj = process.oom_score_adj.value_or(powers.oom_score_adj);
+  if (!powers.Has(CAP_SYS_RESOURCE)) {
+    plan.oom_score_adj = std::max(plan.oom_score_adj, powers.oom_score_adj);
+  }
+  RETURN_IF_ERROR(PlanCapabilities(process.capabilities, powers, &plan));
+  PlanBuilder builder(sizeof plan);
+  plan.groups = builder.AddArray(process.user.additional_gids);
+  ASSIGN_OR_RETURN(const std::vector<child::RlimitEntry> rlimits,
+                   PlanRlimits(process.rlimits, powers));
+  plan.rlimits = builder.AddArray(rlimits);
+  plan.args = builder.AddTexts(process.args);
+  plan.env = builder.AddTexts(process.env);
+  plan.cwd = builder.AddText(process.cwd);
+  plan.search_path = builder.AddText(SearchPath(process.env));
+  plan.seccomp = builder.AddBytes(seccomp, static_cast<uint32_t>(instructions));
+  return std::move(builder).Finish(plan);
+}
+
+}  // namespace berth::shim

@@ -1,0 +1,43 @@
+// From a spec to the plans that a child walks. InvalidArgument and Unimplemented name the JSON path
+// of what cannot be done on this host.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "shim/launch_wire.h"
+
+namespace berth::shim {
+
+// What this process may hand on.
+struct Powers {
+  uint64_t capabilities = 0;  // permitted
+  int oom_score_adj = 0;      // its own now
+
+  bool Has(int capability) const { return ((capabilities >> capability) & 1) != 0; }
+};
+absl::StatusOr<Powers> OwnPowers();
+
+// CLONE_NEW*; 0 for one that is not offered.
+uint64_t NamespaceFlag(oci::NamespaceType type);
+
+// CLONE_NEW* by what happens to each.
+struct NamespacePlan {
+  uint64_t made_by_clone = 0;
+  bool new_cgroup = false;
+  uint64_t all = 0;  // made or joined
+};
+absl::StatusOr<NamespacePlan> PlanNamespaces(const LaunchDocument& document);
+
+// child/plan.h ProcessPlan. `seccomp`: sock_filter bytes, "" = none.
+absl::StatusOr<std::string> BuildProcessPlan(const oci::Process& process,
+                                             const NamespacePlan& namespaces,
+                                             absl::string_view seccomp, const Powers& powers);
+
+// child/plan.h SetupPlan. Sets the attributes of the mount trees that were handed over.
+absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
+                                           const NamespacePlan& namespaces, int root_fd);
+
+}  // namespace berth::shim

@@ -1,0 +1,53 @@
+// The container's first process from its parent's side: its pipes, its birth, its word that it
+// stands at the gate. A handle until Release(): destroyed before, it kills and reaps the process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/os/unique_fd.h"
+#include "shim/create_plan.h"
+
+namespace berth::shim {
+
+class FirstProcess {
+ public:
+  struct Pipes {               // our ends
+    os::UniqueFd stdin_write;  // invalid: it reads /dev/null
+    os::UniqueFd stdout_read;
+    os::UniqueFd stderr_read;
+    os::UniqueFd gate_write;
+    os::UniqueFd report_read;
+  };
+
+  // clone3 into the namespaces of the plan and, when cgroup_fd >= 0, into that v2 group.
+  static absl::StatusOr<FirstProcess> Start(const std::string& process_plan,
+                                            const std::string& setup_plan,
+                                            const NamespacePlan& namespaces, int cgroup_fd,
+                                            bool with_stdin);
+  FirstProcess(FirstProcess&& other) noexcept;
+  FirstProcess& operator=(FirstProcess&&) = delete;
+  ~FirstProcess();
+
+  // Waits until it stands at the gate. Its failure comes back as "step: object: cause":
+  // InvalidArgument when the spec or the image is at fault.
+  absl::Status AwaitGate() const;
+
+  pid_t pid() const { return pid_; }
+  int pidfd() const { return pidfd_.get(); }
+  const Pipes& pipes() const { return pipes_; }
+  // It lives on: from now on it belongs to whoever holds the gate.
+  void Release() { pid_ = -1; }
+
+ private:
+  FirstProcess() = default;
+
+  pid_t pid_ = -1;
+  os::UniqueFd pidfd_;
+  Pipes pipes_;
+};
+
+}  // namespace berth::shim

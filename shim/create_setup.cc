@@ -1,0 +1,109 @@
+#include <sched.h>
+#include <sys/mount.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "shim/child/plan.h"
+#include "shim/create_mounts.h"
+#include "shim/create_plan.h"
+#include "shim/plan_builder.h"
+
+namespace berth::shim {
+namespace {
+
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+absl::StatusOr<uint64_t> RootPropagation(const std::string& name) {
+  if (name.empty() || name == "private" || name == "rprivate") return 0;
+  if (name == "slave" || name == "rslave") return MS_SLAVE;
+  if (name == "shared" || name == "rshared") return MS_SHARED;
+  if (name == "unbindable" || name == "runbindable") return MS_UNBINDABLE;
+  return absl::InvalidArgumentError(absl::StrCat("linux.rootfsPropagation: unknown: ", name));
+}
+
+// The namespace that confines a sysctl, 0 when it is the host's.
+uint64_t SysctlNamespace(absl::string_view key) {
+  if (absl::StartsWith(key, "net/")) return CLONE_NEWNET;
+  if (absl::StartsWith(key, "fs/mqueue/") || absl::StartsWith(key, "kernel/msg") ||
+      absl::StartsWith(key, "kernel/shm") || key == "kernel/sem") {
+    return CLONE_NEWIPC;
+  }
+  return key == "kernel/domainname" || key == "kernel/hostname" ? CLONE_NEWUTS : 0;
+}
+
+// sysctl(8): the first separator decides; with dots first, a slash stands for a dot in a name.
+std::string SysctlPath(std::string key) {
+  const size_t first = key.find_first_of("./");
+  if (first == std::string::npos || key[first] == '/') return key;
+  for (char& c : key) c = c == '.' ? '/' : c == '/' ? '.' : c;
+  return key;
+}
+
+absl::StatusOr<Pairs> PlanSysctls(const oci::Linux& spec, const NamespacePlan& namespaces) {
+  Pairs pairs;
+  for (const auto& [key, value] : spec.sysctl) {
+    const std::string path = SysctlPath(key);
+    const std::string where = absl::StrCat("linux.sysctl[\"", key, "\"]");
+    if (absl::StrContains(path, "..") || value.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ": malformed"));
+    }
+    const uint64_t needed = SysctlNamespace(path);
+    if (needed == 0 || (namespaces.all & needed) == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ": is not confined to a namespace of the container"));
+    }
+    pairs.emplace_back(absl::StrCat("sys/", path), value);
+  }
+  return pairs;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
+                                           const NamespacePlan& namespaces, int root_fd) {
+  const oci::Spec& spec = document.spec;
+  child::SetupPlan plan{};
+  child::PlanBuilder builder(sizeof plan);
+  plan.magic = child::kSetupMagic;
+  plan.version = child::kPlanVersion;
+  plan.new_cgroup_namespace = namespaces.new_cgroup ? 1 : 0;
+  std::vector<int32_t> directories;
+  for (const auto& [controllers, fd] : document.cgroup_v1) directories.push_back(fd);
+  plan.cgroup_v1 = builder.AddArray(directories);
+  std::vector<child::JoinPlan> join;
+  for (const auto& [type, fd] : document.namespaces) {
+    const uint64_t flag = NamespaceFlag(type);
+    if ((namespaces.all & flag) != 0) join.push_back({fd, static_cast<uint32_t>(flag)});
+  }
+  plan.join = builder.AddArray(join);
+  if (!spec.hostname.empty()) {
+    if ((namespaces.all & CLONE_NEWUTS) == 0) {
+      return absl::InvalidArgumentError("hostname: needs a UTS namespace");
+    }
+    // A joined one has its name already.
+    if ((namespaces.made_by_clone & CLONE_NEWUTS) != 0) {
+      plan.hostname = builder.AddText(spec.hostname);
+    }
+  }
+  plan.root_fd = root_fd;
+  plan.root_readonly = spec.root_readonly ? 1 : 0;
+  ASSIGN_OR_RETURN(plan.root_propagation, RootPropagation(spec.linux_.rootfs_propagation));
+  Pairs links;
+  ASSIGN_OR_RETURN(const std::vector<child::MountPlan> mounts,
+                   PlanMounts(document, (namespaces.all & CLONE_NEWCGROUP) != 0, &builder, &links));
+  plan.mounts = builder.AddArray(mounts);
+  plan.devices = builder.AddArray(PlanDevices(spec, &builder));
+  AddDeviceLinks(spec, &links);
+  plan.links = builder.AddPairs(links);
+  ASSIGN_OR_RETURN(const Pairs sysctls, PlanSysctls(spec.linux_, namespaces));
+  plan.sysctls = builder.AddPairs(sysctls);
+  plan.masked = builder.AddTexts(spec.linux_.masked_paths);
+  plan.readonly = builder.AddTexts(spec.linux_.readonly_paths);
+  return std::move(builder).Finish(plan);
+}
+
+}  // namespace berth::shim

@@ -1,0 +1,76 @@
+// Launcher: starts one berth-shim per container from one sealed memfd of the binary.
+// Thread-safe. The shim outlives this object and the daemon: it is a resource, found again through
+// its run directory (<run>/containers/<id>) and its cgroup (<cgroup root>/shims/<id>).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/os/cgroup.h"
+#include "base/os/spawn.h"
+#include "base/os/unique_fd.h"
+#include "shim/oci/spec.h"
+
+namespace berth::shim {
+
+// The root file system as an overlay. Paths are relative to the data directory.
+struct OverlayRoot {
+  std::vector<std::string> lowers;  // topmost layer first; at least one
+  std::string upper;                // made by the caller, empty
+  std::string work;                 // beside it, same file system
+  bool is_volatile = true;          // no syncfs of the host's disk at unmount
+};
+
+struct Launch {
+  ContainerId id;
+  oci::Spec spec;  // spec.root_path is ignored: the overlay is the root
+  OverlayRoot root;
+  // {index into spec.mounts, detached mount}: that mount's source is this tree, not its `source`.
+  std::vector<std::pair<int, os::UniqueFd>> mount_trees;
+  // {namespace type, fd}: the container joins it; listed in spec.linux_.namespaces with path "".
+  std::vector<std::pair<oci::NamespaceType, os::UniqueFd>> namespaces;
+  std::string seccomp_program;   // ready sock_filter bytes; "" = unconfined
+  os::UniqueFd log;              // CRI log file, opened O_APPEND; invalid = no log
+  bool keep_stdin_open = false;  // ContainerConfig.stdin
+};
+
+struct Launched {
+  pid_t shim_pid = -1;
+  uint64_t shim_start_time = 0;  // /proc/PID/stat field 22
+  pid_t init_pid = -1;           // of the container's first process, in the host's pid namespace
+  uint64_t init_start_time = 0;
+};
+
+class Launcher {
+ public:
+  struct Options {
+    std::string shim_path;  // the berth-shim binary
+    std::string data_dir;
+    std::string run_dir;
+    std::string cgroup_root;   // "/berth": shims live in <cgroup_root>/shims/<id>
+    int oom_score_adj = -998;  // clamped to what this host allows
+  };
+  // Copies the binary to a sealed memfd and makes the holder mount namespace.
+  static absl::StatusOr<std::unique_ptr<Launcher>> Open(Options options, os::CgroupHost host);
+  virtual ~Launcher() = default;
+
+  // Makes the shim's cgroup and run directory, starts it, and returns when the container's first
+  // process waits at the gate just before exec. On error nothing is left: shim, child, cgroups,
+  // run directory. InvalidArgument: the spec or a path in it; Internal: a kernel step, named.
+  virtual absl::StatusOr<Launched> Create(Launch launch, Deadline deadline) = 0;
+
+  // Removes what a shim leaves: kills what may remain of it and of the container, then the run
+  // directory and both cgroups. Idempotent; for a half-made container too.
+  virtual absl::Status Remove(const ContainerId& id, const std::string& cgroups_path,
+                              Deadline deadline) = 0;
+
+  virtual std::string RunDir(const ContainerId& id) const = 0;
+  // The holder namespace's fd, for os::PinPodNamespaces.
+  virtual int holder_namespace() const = 0;
+};
+
+}  // namespace berth::shim

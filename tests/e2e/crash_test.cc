@@ -1,0 +1,266 @@
+// kill -9 of the daemon, at random and at every failpoint, while containers live and die.
+// BERTH_CRASH_ROUNDS (default 6) and BERTH_CRASH_SEED steer it; the seed is printed.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/clock.h"
+#include "base/os/file.h"
+#include "tests/e2e/e2e.h"
+#include "tests/images/archive_writer.h"
+
+namespace berth::testing {
+namespace {
+
+int FromEnvironment(const char* name, int fallback) {
+  const char* text = getenv(name);  // NOLINT(concurrency-mt-unsafe): before any thread
+  int value = 0;
+  return text != nullptr && absl::SimpleAtoi(text, &value) ? value : fallback;
+}
+
+class Crash : public E2e {
+ protected:
+  // Pid and start time of the container's first process, by its cgroup.
+  std::string FirstProcess(const std::string& pod, const std::string& id) {
+    absl::StatusOr<std::string> pids =
+        os::ReadFile(absl::StrCat("/sys/fs/cgroup/memory", daemon().cgroup_root(), "/", pod, "/",
+                                  id, "/cgroup.procs"),
+                     4096);
+    if (!pids.ok()) return std::string(pids.status().message());
+    const std::string pid = pids->substr(0, pids->find('\n'));
+    absl::StatusOr<std::string> stat = os::ReadFile(absl::StrCat("/proc/", pid, "/stat"), 4096);
+    if (!stat.ok()) return "gone";
+    const std::vector<std::string> fields = absl::StrSplit(stat->substr(stat->rfind(')') + 2), ' ');
+    return absl::StrCat(pid, "@", fields[19]);
+  }
+  void Restart() {
+    daemon().Start();
+    Reconnect();
+  }
+  // One life of everything, an image with a layer of its own included, up to whichever step ends
+  // the daemon. True when one did.
+  bool DiesInALife() {
+    const bool failed = !LiveOnce();
+    // The layer is deleted after the reply: it goes, or the daemon does. A call that failed may
+    // have been told so before the kernel had taken the process down.
+    EXPECT_TRUE(Eventually([&] { return daemon().HasDied() || (!failed && TrashIsEmpty()); },
+                           absl::Seconds(20)));
+    return !daemon().running();
+  }
+  bool LiveOnce() {
+    std::string pod;
+    std::string id;
+    cri::ExecSyncResponse exec;
+    return TryRunPod(PodConfig(), &pod).ok() &&
+           TryCreate(pod, ContainerConfig("sleep 1000"), PodConfig(), &id).ok() &&
+           TryStart(id).ok() && TryExec(id, {"true"}, 5, &exec).ok() && TryStop(id, 0).ok() &&
+           TryRemove(id).ok() && TryRemovePod(pod).ok() &&
+           daemon().Ctl({"image", "import", TinyArchive()}).exit_code == 0 &&
+           daemon().Ctl({"image", "rm", "crash:test"}).exit_code == 0;
+  }
+  // A running container whose shim dies while the daemon is down, and a file to import: the next
+  // start has all to do that a start can have.
+  bool DiesInRecovery(const std::string& name) {
+    daemon().Kill9();
+    Restart();
+    std::string id;
+    const std::string pod = RunPod(PodConfig());
+    EXPECT_TRUE(TryCreate(pod, ContainerConfig("sleep 1000"), PodConfig(), &id).ok());
+    EXPECT_TRUE(TryStart(id).ok());
+    const pid_t shim = ShimOf(id);
+    daemon().Kill9();
+    EXPECT_TRUE(shim > 0 && kill(shim, SIGKILL) == 0);
+    const std::string file = daemon().import_dir() + "/tiny.tar";
+    EXPECT_EQ(rename(TinyArchive().c_str(), file.c_str()), 0);
+    const bool died = daemon().DiesAtStart(name + "=kill");
+    daemon().Kill9();
+    EXPECT_EQ(unlink(file.c_str()), 0);
+    return died;
+  }
+  std::string TinyArchive() {
+    std::string path = daemon().dir() + "/tiny.tar";
+    unlink(path.c_str());
+    absl::StatusOr<os::UniqueFd> file = os::Open(path, O_WRONLY | O_CREAT, 0600);
+    EXPECT_TRUE(file.ok()) << file.status();
+    test::TestImage image;
+    image.names = {"crash:test"};
+    image.layers = {test::MakeTar({test::File("tiny", "tiny")})};
+    EXPECT_TRUE(os::WriteAll(file->get(), test::DockerArchive({image})).ok());
+    return path;
+  }
+  bool TrashIsEmpty() {
+    absl::StatusOr<std::vector<std::string>> trash =
+        os::ListDir(AT_FDCWD, daemon().data_dir() + "/trash");
+    return trash.ok() && trash->empty();
+  }
+  grpc::Status TryRemovePod(const std::string& pod) {
+    cri::RemovePodSandboxRequest request;
+    request.set_pod_sandbox_id(pod);
+    cri::RemovePodSandboxResponse response;
+    return runtime_->RemovePodSandbox(Within(absl::Minutes(1)).get(), request, &response);
+  }
+  pid_t ShimOf(const std::string& id) {
+    absl::StatusOr<std::string> pids =
+        os::ReadFile(absl::StrCat("/sys/fs/cgroup/unified", daemon().cgroup_root(), "/shims/", id,
+                                  "/cgroup.procs"),
+                     4096);
+    pid_t pid = 0;
+    EXPECT_TRUE(pids.ok() && absl::SimpleAtoi(pids->substr(0, pids->find('\n')), &pid))
+        << pids.status();
+    return pid;
+  }
+  void RemoveAll() {
+    cri::ListContainersResponse containers;
+    ASSERT_TRUE(runtime_->ListContainers(Within(absl::Seconds(10)).get(), {}, &containers).ok());
+    for (const cri::Container& c : containers.containers()) {
+      EXPECT_NE(c.state(), cri::CONTAINER_UNKNOWN);
+    }
+    cri::ListPodSandboxResponse pods;
+    ASSERT_TRUE(runtime_->ListPodSandbox(Within(absl::Seconds(10)).get(), {}, &pods).ok());
+    for (const cri::PodSandbox& pod : pods.items()) RemovePod(pod.id());
+    cri::RemoveImageRequest request;
+    request.mutable_image()->set_image("crash:test");
+    cri::RemoveImageResponse response;
+    EXPECT_TRUE(images_->RemoveImage(Within(absl::Seconds(10)).get(), request, &response).ok());
+  }
+};
+
+// A container whose numbered lines come at about 5 MB/s: 2048 of some 120 bytes, then 20 ms.
+constexpr char kWriter[] =
+    "pad=$(head -c 110 /dev/zero | tr '\\0' x); n=0; "
+    "while :; do i=0; while [ $i -lt 2048 ]; do echo \"$n $pad\"; n=$((n+1)); i=$((i+1)); done; "
+    "usleep 20000; done";
+
+// Every line once, in order, nothing torn.
+void ExpectCompleteLog(const std::string& path) {
+  absl::StatusOr<std::string> text = os::ReadFile(path, size_t{2} << 30);
+  ASSERT_TRUE(text.ok()) << text.status();
+  int64_t expected = 0;
+  const std::string pad(110, 'x');
+  for (absl::string_view line : absl::StrSplit(*text, '\n', absl::SkipEmpty())) {
+    const size_t at = line.find(" stdout F ");
+    if (at == absl::string_view::npos) {
+      // Stop's SIGKILL may cut the very last line.
+      ASSERT_TRUE(absl::StrContains(line, " stdout P ")) << line;
+      continue;
+    }
+    ASSERT_EQ(line.substr(at + 10), absl::StrCat(expected, " ", pad)) << "line " << expected;
+    ++expected;
+  }
+  EXPECT_GT(expected, 1000);
+  printf("writer: %lld lines complete\n", static_cast<long long>(expected));
+}
+
+TEST_F(Crash, RandomKillsLoseNoLineNoExitCodeAndLeaveNothing) {
+  const int rounds = FromEnvironment("BERTH_CRASH_ROUNDS", 6);
+  const int seed = FromEnvironment("BERTH_CRASH_SEED", static_cast<int>(time(nullptr)));
+  const int min_down_ms = FromEnvironment("BERTH_CRASH_MIN_DOWN_MS", 100);
+  const int max_down_ms = FromEnvironment("BERTH_CRASH_MAX_DOWN_MS", 1500);
+  printf("seed %d, %d rounds\n", seed, rounds);
+  std::mt19937 random(static_cast<unsigned>(seed));
+  const auto between = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
+
+  const std::string steady = RunPod(PodConfig());
+  const std::string writer = Create(steady, ContainerConfig(kWriter, "writer"));
+  Start(writer);
+  const std::string sleeper = Create(steady, ContainerConfig("sleep 100000", "sleeper"));
+  Start(sleeper);
+  const std::string writer_process = FirstProcess(steady, writer);
+  const std::string sleeper_process = FirstProcess(steady, sleeper);
+  std::vector<std::string> exiting;
+
+  for (int round = 0; round < rounds; ++round) {
+    // One that exits while the daemon is down, started before the kill.
+    const std::string late =
+        Create(steady, ContainerConfig(absl::StrCat("usleep ", between(1, 900) * 1000, "; exit 37"),
+                                       absl::StrCat("exit-", round)));
+    Start(late);
+    exiting.push_back(late);
+    std::atomic<bool> stop{false};
+    std::thread churn([&] {
+      for (int i = 0; !stop.load(); ++i) {
+        const cri::PodSandboxConfig config = PodConfig(absl::StrCat("churn-", round, "-", i));
+        std::string pod;
+        std::string id;
+        if (!TryRunPod(config, &pod).ok()) return;
+        if (!TryCreate(pod, ContainerConfig("sleep 100", "c"), config, &id).ok()) return;
+        if (!TryStart(id).ok()) return;
+        if (!TryStop(id, 0).ok()) return;
+        if (!TryRemovePod(pod).ok()) return;
+      }
+    });
+    (void)poll(nullptr, 0, between(5, 400));  // the random moment is the point
+    daemon().Kill9();
+    stop = true;
+    churn.join();
+    (void)poll(nullptr, 0, between(min_down_ms, max_down_ms));  // down
+    Restart();
+    EXPECT_EQ(FirstProcess(steady, writer), writer_process);
+    EXPECT_EQ(FirstProcess(steady, sleeper), sleeper_process);
+    EXPECT_EQ(Status(writer).state(), cri::CONTAINER_RUNNING);
+    // What churn left is listed or gone, and goes.
+    cri::ListPodSandboxResponse pods;
+    ASSERT_TRUE(runtime_->ListPodSandbox(Within(absl::Seconds(10)).get(), {}, &pods).ok());
+    for (const cri::PodSandbox& pod : pods.items()) {
+      if (pod.id() != steady) RemovePod(pod.id());
+    }
+  }
+  for (const std::string& id : exiting) {
+    EXPECT_EQ(WaitExit(id).exit_code(), 37) << id;
+    Remove(id);
+  }
+  Shell(sleeper, "true");
+  Stop(writer);
+  ExpectCompleteLog(LogPath("writer"));
+}
+
+TEST_F(Crash, AKilledShimEndsItsContainerWithAReasonOfItsOwn) {
+  const auto [pod, id] = RunContainer(ContainerConfig("sleep 1000"));
+  const pid_t shim = ShimOf(id);
+  ASSERT_TRUE(shim > 0 && kill(shim, SIGKILL) == 0);
+  const cri::ContainerStatus status = WaitExit(id);
+  EXPECT_EQ(status.exit_code(), 137);
+  EXPECT_EQ(status.reason(), "ShimLost");
+  EXPECT_TRUE(Eventually(
+      [&, pod = pod, id = id] { return FirstProcess(pod, id).find('@') == std::string::npos; },
+      absl::Seconds(10)));
+}
+
+TEST_F(Crash, AKillAtEveryFailpointLeavesACleanState) {
+  // The names come from the daemon itself: a new failpoint is covered the day it is added.
+  const Output list = daemon().Ctl({"failpoints", "list"});
+  ASSERT_EQ(list.exit_code, 0) << list.err;
+  const std::vector<std::string> names = absl::StrSplit(list.out, '\n', absl::SkipWhitespace());
+  ASSERT_GT(names.size(), 10u);
+  for (const std::string& name : names) {
+    SCOPED_TRACE(name);
+    const Output set = daemon().Ctl({"failpoints", "set", name + "=kill"});
+    ASSERT_EQ(set.exit_code, 0) << set.err;
+    // Not on the way of a life: then on that of a start after a crash.
+    if (!DiesInALife()) EXPECT_TRUE(DiesInRecovery(name)) << "the failpoint never fired";
+    Restart();
+    // kubelet's next attempt works, whatever was left half-made.
+    cri::PodSandboxConfig next = PodConfig();
+    next.mutable_metadata()->set_attempt(1);
+    std::string fresh;
+    const grpc::Status created =
+        TryCreate(RunPod(next), ContainerConfig("sleep 1000"), next, &fresh);
+    EXPECT_TRUE(created.ok()) << created.error_message();
+    RemoveAll();
+  }
+}
+
+}  // namespace
+}  // namespace berth::testing
