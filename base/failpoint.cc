@@ -16,10 +16,12 @@
 #include "base/mutex.h"
 
 // Weak: a program without a single failpoint has no such section.
+// NOLINTBEGIN(bugprone-reserved-identifier): the linker gives them their names
 extern "C" {
 extern const char* const __start_berth_failpoints[] __attribute__((weak));
 extern const char* const __stop_berth_failpoints[] __attribute__((weak));
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace berth::failpoint {
 namespace {

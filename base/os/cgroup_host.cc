@@ -93,8 +93,7 @@ absl::Status EnableControllers(const std::string& root, const std::string& dir,
   if (missing.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(EnableControllers(root, parent, controllers));
   for (const std::string& controller : missing) {
-    const absl::Status status =
-        Write(parent, "cgroup.subtree_control", absl::StrCat("+", controller));
+    absl::Status status = Write(parent, "cgroup.subtree_control", absl::StrCat("+", controller));
     const bool matters = std::find(std::begin(kNeededOnV2), std::end(kNeededOnV2), controller) !=
                          std::end(kNeededOnV2);
     if (!status.ok() && matters) return status;

@@ -109,7 +109,7 @@ absl::Status CgroupHost::KillListed(const std::string& path, Deadline deadline) 
 absl::Status CgroupHost::Kill(const std::string& path, Deadline deadline) const {
   RETURN_IF_ERROR(CheckPath(path));
   if (!v2_root_.empty()) {
-    const absl::Status status = Write(v2_root_ + path, "cgroup.kill", "1");
+    absl::Status status = Write(v2_root_ + path, "cgroup.kill", "1");
     const bool gone = IsErrno(status, ENOENT) || IsErrno(status, ENODEV);
     if (!status.ok() && !gone) return status;
   }
@@ -128,7 +128,7 @@ absl::Status CgroupHost::Remove(const std::string& path, Deadline deadline) cons
   for (const std::string& dir : Dirs(path)) {
     absl::Duration pause = absl::Milliseconds(1);
     for (;;) {
-      const absl::Status status = RemoveGroups(dir);
+      absl::Status status = RemoveGroups(dir);
       if (status.ok()) break;
       if (!IsErrno(status, EBUSY) || deadline.Expired()) return status;
       // v2 tells when it becomes empty; v1 has no such word, and a process counts in its group for

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "base/os/cgroup_internal.h"
 #include "base/os/file.h"
 #include "base/os/test_dir.h"
@@ -37,8 +38,8 @@ class CgroupTest : public ::testing::Test {
   }
   void V1Hierarchy(const std::string& name, const std::vector<std::string>& files) {
     for (const std::string& group : {std::string(), std::string(kGroup)}) {
-      for (const char* file : {"tasks", "cgroup.procs"}) File(name + group + "/" + file);
-      for (const std::string& file : files) File(name + group + "/" + file);
+      for (const char* file : {"tasks", "cgroup.procs"}) File(absl::StrCat(name, group, "/", file));
+      for (const std::string& file : files) File(absl::StrCat(name, group, "/", file));
     }
   }
   void V1Host() {

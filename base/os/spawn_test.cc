@@ -83,7 +83,7 @@ TEST(SpawnTest, OneFdMayHaveSeveralNumbersAndStayAtItsOwn) {
 }
 
 TEST(SpawnTest, EverythingElseIsClosedAndStandardStreamsAreNull) {
-  const int leaked = dup(2);  // deliberately without close-on-exec
+  const int leaked = fcntl(2, F_DUPFD, 3);  // NOLINT(android-cloexec-fcntl): deliberately without
   SpawnOptions options;
   options.path = "/bin/ls";
   options.argv = {"ls", "/proc/self/fd"};
@@ -174,6 +174,7 @@ TEST(SpawnTest, SignalsStartAtTheirDefaultsAndTheCallersStayAsTheyWere) {
 
 TEST(SpawnTest, ManyThreadsMaySpawnAtTheSameTime) {
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([t] {
       for (int i = 0; i < 5; ++i) {
