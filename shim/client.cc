@@ -100,7 +100,8 @@ absl::StatusOr<ExecOutput> Client::ExecSync(const ExecOptions& options) const {
   RETURN_IF_ERROR(SendRequest(connection.get(), request, pipes.Fds(arguments.get())));
   arguments.reset();
   pipes.CloseWriteEnds();
-  RETURN_IF_ERROR(pipes.ReadUntilReadable(connection.get(), deadline));
+  // On an error the connection closes, which tells the shim to kill what it started.
+  RETURN_IF_ERROR(pipes.ReadUntilReadable(connection.get(), deadline, options.cancel));
   ASSIGN_OR_RETURN(const Reply reply, ReceiveReply(connection.get(), Op::kExec, deadline));
   if (absl::Status status = StatusOf(reply); !status.ok()) {
     return Annotate(

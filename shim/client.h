@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/os/unique_fd.h"
 
@@ -40,6 +41,7 @@ struct ExecOptions {
   size_t output_limit = 16 << 20;  // of each stream; the rest is read and dropped
   // After the exit, how long a grandchild may hold the pipes open before the call returns.
   absl::Duration drain_limit = absl::Milliseconds(250);
+  const Cancel* cancel = nullptr;  // borrowed for the call
 };
 
 struct ExecOutput {
@@ -62,7 +64,8 @@ class Client {
   // SIGKILL to everything in the container's cgroup.
   absl::Status KillAll(Deadline deadline) const;
   // DeadlineExceeded after options.timeout: everything that the exec started is dead and reaped
-  // by then. FailedPrecondition: not running.
+  // by then. Cancelled when options.cancel is set: all of it is being killed. FailedPrecondition:
+  // not running.
   absl::StatusOr<ExecOutput> ExecSync(const ExecOptions& options) const;
   // Switches the log to a new file; no line is lost or torn.
   absl::Status ReopenLog(os::UniqueFd log, Deadline deadline) const;

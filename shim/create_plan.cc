@@ -102,6 +102,13 @@ absl::Status PlanCapabilities(const oci::Capabilities& in, const Powers& powers,
   return absl::OkStatus();
 }
 
+int HandedFd(const LaunchDocument& document, NamespaceType type) {
+  for (const auto& [handed, fd] : document.namespaces) {
+    if (handed == type) return fd;
+  }
+  return -1;
+}
+
 std::string SearchPath(const std::vector<std::string>& env) {
   std::string path = kDefaultPath;
   for (const std::string& variable : env) {
@@ -158,17 +165,17 @@ absl::StatusOr<NamespacePlan> PlanNamespaces(const LaunchDocument& document) {
       return absl::UnimplementedError(
           absl::StrCat(path, ".type: user and time namespaces are not offered"));
     }
-    const bool joined = std::any_of(document.namespaces.begin(), document.namespaces.end(),
-                                    [&](const auto& handed) { return handed.first == type; });
+    const bool joined = HandedFd(document, type) >= 0;
     if (!namespaces[i].path.empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat(path, ".path: a launch hands namespaces over as descriptors"));
     }
-    if (joined && (type == NamespaceType::kMount || type == NamespaceType::kPid)) {
+    if (joined && type == NamespaceType::kMount) {
       return absl::UnimplementedError(
-          absl::StrCat(path, ": joining a mount or pid namespace is not offered"));
+          absl::StrCat(path, ": joining a mount namespace is not offered"));
     }
     plan.all |= flag;
+    if (joined && type == NamespaceType::kPid) plan.pid_fd = HandedFd(document, type);
     if (joined) continue;
     if (type == NamespaceType::kCgroup) {
       plan.new_cgroup = true;

@@ -28,6 +28,7 @@ struct NamespacePlan {
   uint64_t made_by_clone = 0;
   bool new_cgroup = false;
   uint64_t all = 0;  // made or joined
+  int pid_fd = -1;   // a PID namespace to be born in: a process joins none itself
 };
 absl::StatusOr<NamespacePlan> PlanNamespaces(const LaunchDocument& document);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -13,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/os/errno_status.h"
+#include "base/os/file.h"
 #include "base/status_macros.h"
 #include "shim/child/child.h"
 #include "shim/child/exec.h"
@@ -74,6 +76,28 @@ absl::Status ToStatus(const child::ChildFailure& failure) {
                                  : status;
 }
 
+// Names a PID namespace as the one of the next children, until Leave. -1: none is named.
+class BirthNamespace {
+ public:
+  static absl::StatusOr<BirthNamespace> Enter(int fd) {
+    BirthNamespace birth;
+    if (fd < 0) return birth;
+    ASSIGN_OR_RETURN(birth.own_, os::Open("/proc/self/ns/pid", O_RDONLY));
+    if (setns(fd, CLONE_NEWPID) != 0) {
+      return os::ErrnoStatus(errno, "start first process: enter the pod's PID namespace");
+    }
+    return birth;
+  }
+  // No later child, of this program or the next, may be born in there.
+  absl::Status Leave() const {
+    if (!own_.valid() || setns(own_.get(), CLONE_NEWPID) == 0) return absl::OkStatus();
+    return os::ErrnoStatus(errno, "start first process: leave the pod's PID namespace");
+  }
+
+ private:
+  os::UniqueFd own_;
+};
+
 // All of it at once: a ChildFailure is written in one piece.
 ssize_t ReadReport(int fd, child::ChildFailure* failure) {
   ssize_t n;
@@ -120,6 +144,7 @@ absl::StatusOr<FirstProcess> FirstProcess::Start(const std::string& process_plan
       err.write.get(), argv.data(),
       envp.data()};
 
+  ASSIGN_OR_RETURN(const BirthNamespace birth, BirthNamespace::Enter(namespaces.pid_fd));
   int pidfd = -1;
   clone_args args{};
   args.flags = namespaces.made_by_clone | CLONE_PIDFD;
@@ -137,13 +162,21 @@ absl::StatusOr<FirstProcess> FirstProcess::Start(const std::string& process_plan
   if (pid == 0) child::RunInitChild(context);
   const int error = errno;
   (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof before);
-  if (pid < 0) return os::ErrnoStatus(error, "start first process: clone3");
+  const absl::Status left = birth.Leave();
+  if (pid < 0) {
+    // A PID namespace whose init has ended takes no more processes: ENOMEM, says the kernel.
+    return os::ErrnoStatus(error, namespaces.pid_fd >= 0 && error == ENOMEM
+                                      ? "start first process: clone3 into the pod's PID namespace, "
+                                        "whose init may have ended"
+                                      : "start first process: clone3");
+  }
 
   FirstProcess started;
   started.pid_ = static_cast<pid_t>(pid);
   started.pidfd_.reset(pidfd);
   started.pipes_ = {std::move(in.write), std::move(out.read), std::move(err.read),
                     std::move(gate.write), std::move(report.read)};
+  RETURN_IF_ERROR(left);
   return started;
 }
 

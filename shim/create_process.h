@@ -23,7 +23,8 @@ class FirstProcess {
     os::UniqueFd report_read;
   };
 
-  // clone3 into the namespaces of the plan and, when cgroup_fd >= 0, into that v2 group.
+  // clone3 into the namespaces of the plan and, when cgroup_fd >= 0, into that v2 group. The caller
+  // is single-threaded.
   static absl::StatusOr<FirstProcess> Start(const std::string& process_plan,
                                             const std::string& setup_plan,
                                             const NamespacePlan& namespaces, int cgroup_fd,

@@ -77,6 +77,7 @@ absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
   std::vector<child::JoinPlan> join;
   for (const auto& [type, fd] : document.namespaces) {
     const uint64_t flag = NamespaceFlag(type);
+    if (flag == CLONE_NEWPID) continue;  // it was born there
     if ((namespaces.all & flag) != 0) join.push_back({fd, static_cast<uint32_t>(flag)});
   }
   plan.join = builder.AddArray(join);

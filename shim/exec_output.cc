@@ -34,28 +34,33 @@ void OutputPipes::CloseWriteEnds() {
   for (Stream& stream : streams_) stream.write_end.reset();
 }
 
-absl::Status OutputPipes::ReadUntilReadable(int fd, Deadline deadline) {
+absl::Status OutputPipes::ReadUntilReadable(int fd, Deadline deadline, const Cancel* cancel) {
+  const int cancelled = cancel == nullptr ? -1 : cancel->fd();
   for (;;) {
-    ASSIGN_OR_RETURN(const bool readable, ReadSome(fd, deadline));
+    ASSIGN_OR_RETURN(const bool readable, ReadSome(fd, cancelled, deadline));
     if (readable) return absl::OkStatus();
+    if (cancel != nullptr && cancel->cancelled()) {
+      return absl::CancelledError("exec: the caller went away");
+    }
     if (deadline.Expired()) return absl::DeadlineExceededError("exec: shim does not answer");
   }
 }
 
 absl::Status OutputPipes::ReadRest(Deadline deadline) {
   while (streams_[0].read_end.valid() || streams_[1].read_end.valid()) {
-    RETURN_IF_ERROR(ReadSome(-1, deadline).status());
+    RETURN_IF_ERROR(ReadSome(-1, -1, deadline).status());
     // Looked at last: what was written before the exit is read even with no time to wait.
     if (deadline.Expired()) break;
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> OutputPipes::ReadSome(int extra, Deadline deadline) {
-  pollfd fds[3] = {{extra, POLLIN, 0},
+absl::StatusOr<bool> OutputPipes::ReadSome(int extra, int cancelled, Deadline deadline) {
+  pollfd fds[4] = {{extra, POLLIN, 0},
                    {streams_[0].read_end.get(), POLLIN, 0},
-                   {streams_[1].read_end.get(), POLLIN, 0}};
-  const int n = poll(fds, 3, deadline.PollMillis());
+                   {streams_[1].read_end.get(), POLLIN, 0},
+                   {cancelled, POLLIN, 0}};
+  const int n = poll(fds, 4, deadline.PollMillis());
   if (n < 0 && errno != EINTR) return os::ErrnoStatus(errno, "exec: poll");
   if (n <= 0) return false;
   for (int i = 0; i < 2; ++i) {

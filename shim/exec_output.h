@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/os/unique_fd.h"
 
@@ -21,8 +22,9 @@ class OutputPipes {
   // Once they are sent: the pipes' ends show only without our own copies.
   void CloseWriteEnds();
 
-  // Reads until `fd` is readable or hung up. DeadlineExceeded.
-  absl::Status ReadUntilReadable(int fd, Deadline deadline);
+  // Reads until `fd` is readable or hung up. DeadlineExceeded; Cancelled when `cancel` (may be
+  // null) is set.
+  absl::Status ReadUntilReadable(int fd, Deadline deadline, const Cancel* cancel);
   // Reads until both have ended or the deadline has passed, which is no error: something that the
   // exec left behind may hold them open for ever.
   absl::Status ReadRest(Deadline deadline);
@@ -36,8 +38,8 @@ class OutputPipes {
     os::UniqueFd write_end;
     std::string data;
   };
-  // Waits for output, or for `extra` (-1: none). True: `extra` is readable.
-  absl::StatusOr<bool> ReadSome(int extra, Deadline deadline);
+  // Waits for output, or for `extra` or `cancelled` (-1: none). True: `extra` is readable.
+  absl::StatusOr<bool> ReadSome(int extra, int cancelled, Deadline deadline);
   void Read(Stream* stream);
 
   Stream streams_[2];

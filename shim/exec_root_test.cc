@@ -112,6 +112,22 @@ TEST_F(ExecTest, ClientThatHangsUpEndsItsExec) {
       testing::Eventually([&] { return container_->Pids().size() == 1; }, absl::Seconds(10)));
 }
 
+TEST_F(ExecTest, ACancelledCallReturnsAndEndsItsExec) {
+  ExecOptions options = Options("sleep 1000 & sleep 1000");
+  options.timeout = absl::InfiniteDuration();
+  Cancel cancel;
+  options.cancel = &cancel;
+  absl::Status status;
+  std::thread thread([&] { status = container_->client().ExecSync(options).status(); });
+  EXPECT_TRUE(
+      testing::Eventually([&] { return container_->Pids().size() >= 3; }, absl::Seconds(10)));
+  cancel.Set();
+  thread.join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
+  EXPECT_TRUE(
+      testing::Eventually([&] { return container_->Pids().size() == 1; }, absl::Seconds(10)));
+}
+
 TEST_F(ExecTest, GrandchildThatHoldsThePipeDoesNotHoldTheCall) {
   ExecOptions options = Options("sleep 1000 & echo before");
   options.drain_limit = absl::Milliseconds(50);

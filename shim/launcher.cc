@@ -28,6 +28,7 @@
 #include "base/rollback.h"
 #include "base/status_macros.h"
 #include "shim/launch_wire.h"
+#include "shim/pod_init.h"
 #include "shim/protocol.h"
 #include "shim/sealed_program.h"
 #include "shim/shim_reaper.h"
@@ -161,6 +162,8 @@ class LauncherImpl : public Launcher {
   absl::StatusOr<Launched> Create(Launch launch, Deadline deadline) override;
   absl::Status Remove(const ContainerId& id, const std::string& cgroups_path,
                       Deadline deadline) override;
+  absl::StatusOr<PodInit> StartPodInit(PodInitLaunch launch, Deadline deadline) override;
+  absl::Status RemovePodInit(const std::string& cgroups_path, Deadline deadline) override;
   std::string RunDir(const ContainerId& id) const override {
     return absl::StrCat(ContainersDir(), "/", id.str());
   }
@@ -376,6 +379,30 @@ absl::Status LauncherImpl::Remove(const ContainerId& id, const std::string& cgro
   ASSIGN_OR_RETURN(const UniqueFd dir, os::Open(ContainersDir(), O_RDONLY | O_DIRECTORY));
   note(os::RemoveTree(dir.get(), id.str()), "remove run directory");
   return first;
+}
+
+absl::StatusOr<PodInit> LauncherImpl::StartPodInit(PodInitLaunch launch, Deadline deadline) {
+  const std::string& group = launch.cgroups_path;
+  Rollback undo("start pod init", kRollbackLimit);
+  undo.Add("remove pod init", [&](Deadline until) { return RemovePodInit(group, until); });
+  RETURN_IF_ERROR_CTX(host_.Create(group).status(), "create cgroup of pod init");
+  BERTH_FAILPOINT(pod_init_after_cgroup);
+  ASSIGN_OR_RETURN(const os::CgroupJoin join, host_.OpenJoin(group));
+  ASSIGN_OR_RETURN(os::Child init, shim::StartPodInit({program_.get(), holder_.get(),
+                                                       oom_score_adj_, &join, &launch.namespaces},
+                                                      deadline));
+  const absl::StatusOr<uint64_t> start_time = os::StartTime(init.pid);
+  const PodInit started{init.pid, start_time.value_or(0)};
+  reaper_->Add(std::move(init));
+  RETURN_IF_ERROR(start_time.status());
+  std::move(undo).Commit();
+  return started;
+}
+
+absl::Status LauncherImpl::RemovePodInit(const std::string& cgroups_path, Deadline deadline) {
+  RETURN_IF_ERROR_CTX(host_.Kill(cgroups_path, deadline), "kill pod init");
+  BERTH_FAILPOINT(remove_pod_init_after_kill);
+  return host_.Remove(cgroups_path, deadline);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
-// Launcher: starts one berth-shim per container from one sealed memfd of the binary.
-// Thread-safe. The shim outlives this object and the daemon: it is a resource, found again through
-// its run directory (<run>/containers/<id>) and its cgroup (<cgroup root>/shims/<id>).
+// Launcher: starts one berth-shim per container from one sealed memfd of the binary, and the init
+// of a pod that shares its PID namespace. Thread-safe. The shim outlives this object and the
+// daemon: it is a resource, found again through its run directory (<run>/containers/<id>) and its
+// cgroup (<cgroup root>/shims/<id>).
 #pragma once
 
 #include <memory>
@@ -45,6 +46,19 @@ struct Launched {
   uint64_t init_start_time = 0;
 };
 
+// The init of a pod: PID 1 of a PID namespace that the pod's containers join (monitor/pod_init.h).
+struct PodInitLaunch {
+  std::string cgroups_path;  // a leaf of its own, outside of the containers' groups
+  // The pod's own, to be joined; with its user namespace, where it has one, which then owns the new
+  // PID namespace.
+  std::vector<std::pair<oci::NamespaceType, os::UniqueFd>> namespaces;
+};
+
+struct PodInit {
+  pid_t pid = -1;  // in the host's pid namespace
+  uint64_t start_time = 0;
+};
+
 class Launcher {
  public:
   struct Options {
@@ -67,6 +81,13 @@ class Launcher {
   // directory and both cgroups. Idempotent; for a half-made container too.
   virtual absl::Status Remove(const ContainerId& id, const std::string& cgroups_path,
                               Deadline deadline) = 0;
+
+  // Makes the cgroup and starts the init in it. On error nothing is left.
+  virtual absl::StatusOr<PodInit> StartPodInit(PodInitLaunch launch, Deadline deadline) = 0;
+  // Kills it, and with it all that is left in its PID namespace, and removes the cgroup.
+  // Idempotent; for a half-made one too. Containers of the pod go first: a PID namespace ends when
+  // each of its zombies is reaped, and their first processes are for their shims to reap.
+  virtual absl::Status RemovePodInit(const std::string& cgroups_path, Deadline deadline) = 0;
 
   virtual std::string RunDir(const ContainerId& id) const = 0;
   // The holder namespace's fd, for os::PinPodNamespaces.
