@@ -52,6 +52,12 @@ struct CgroupJoin {
   std::vector<UniqueFd> tasks;  // v1 `tasks` files, opened for writing
 };
 
+// A file of a group, by its whole path, and what it holds.
+struct CgroupFile {
+  std::string path;
+  std::string value;
+};
+
 class CgroupHost {
  public:
   // Looks at `mount_root` (a test passes a fake tree). FailedPrecondition when nothing usable is
@@ -76,6 +82,20 @@ class CgroupHost {
   // A controller that this host lacks is an error only for a limit that would be lost silently
   // and matters (memory, pids, devices); hugepages without the controller are skipped.
   absl::Status Apply(const std::string& path, const CgroupLimits& limits) const;
+
+  // Limits of a group that is in use, changed all or nothing (cgroup_update.cc).
+  // What the files that Apply would write hold now, in the order of its writes; device rules are
+  // not among them.
+  absl::StatusOr<std::vector<CgroupFile>> Capture(const std::string& path,
+                                                  const CgroupLimits& limits) const;
+  // Apply, but InvalidArgument where the kernel refuses a value and FailedPrecondition, naming the
+  // usage, for a memory limit below it. Nothing is undone: the caller restores what it captured.
+  absl::Status Change(const std::string& path, const CgroupLimits& limits) const;
+  // Writes back what Capture saw, last first. InvalidArgument for a file that is not of `path`.
+  absl::Status Restore(const std::string& path, const std::vector<CgroupFile>& files) const;
+
+  // The group's directory where `controller` counts and limits; "" when this host has none.
+  std::string ControllerDir(const std::string& controller, const std::string& path) const;
   absl::StatusOr<CgroupJoin> OpenJoin(const std::string& path) const;
 
   // Pids in the group and all groups below it, in any hierarchy.

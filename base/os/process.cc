@@ -1,6 +1,7 @@
 #include "base/os/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -120,6 +121,49 @@ absl::StatusOr<UniqueFd> OpenProcess(pid_t pid, uint64_t start_time) {
     return absl::NotFoundError(absl::StrCat("process ", pid, " is another one by now"));
   }
   return fd;
+}
+
+absl::StatusOr<UniqueFd> OpenPidNamespace(pid_t pid, uint64_t start_time) {
+  absl::StatusOr<UniqueFd> ns = Open(absl::StrCat("/proc/", pid, "/ns/pid"), O_RDONLY);
+  // A zombie's is gone too.
+  if (IsErrno(ns.status(), ENOENT) || IsErrno(ns.status(), ESRCH)) {
+    return absl::NotFoundError(absl::StrCat("no process ", pid));
+  }
+  RETURN_IF_ERROR(ns.status());
+  // Compared last: a process that is still itself was so when the file was opened.
+  ASSIGN_OR_RETURN(const uint64_t now, StartTime(pid));
+  if (now != start_time) return absl::NotFoundError(absl::StrCat("process ", pid, " is another"));
+  return ns;
+}
+
+namespace {
+
+// The directory stands for this very process: once that ends nothing is read or written through it.
+absl::StatusOr<UniqueFd> OpenProcDir(pid_t pid, uint64_t start_time) {
+  absl::StatusOr<UniqueFd> dir = Open(absl::StrCat("/proc/", pid), O_RDONLY | O_DIRECTORY);
+  if (IsErrno(dir.status(), ENOENT)) return absl::NotFoundError(absl::StrCat("no process ", pid));
+  RETURN_IF_ERROR(dir.status());
+  ASSIGN_OR_RETURN(const uint64_t now, StartTime(pid));
+  if (now == start_time) return dir;
+  return absl::NotFoundError(absl::StrCat("process ", pid, " is another one by now"));
+}
+
+}  // namespace
+
+absl::StatusOr<int> OomScoreAdj(pid_t pid, uint64_t start_time) {
+  ASSIGN_OR_RETURN(const UniqueFd dir, OpenProcDir(pid, start_time));
+  ASSIGN_OR_RETURN(const std::string text, ReadFileAt(dir.get(), "oom_score_adj", 64));
+  int value = 0;
+  if (!absl::SimpleAtoi(text, &value)) {
+    return absl::InternalError(absl::StrCat("parse /proc/", pid, "/oom_score_adj: \"", text, "\""));
+  }
+  return value;
+}
+
+absl::Status SetOomScoreAdj(pid_t pid, uint64_t start_time, int value) {
+  ASSIGN_OR_RETURN(const UniqueFd dir, OpenProcDir(pid, start_time));
+  return Annotate(WriteKernelFile(dir.get(), "oom_score_adj", absl::StrCat(value)),
+                  absl::StrCat("set oom_score_adj of process ", pid));
 }
 
 absl::StatusOr<int> CapabilityNumber(absl::string_view name) {

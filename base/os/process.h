@@ -18,6 +18,11 @@ absl::StatusOr<uint64_t> StartTime(pid_t pid);
 bool IsDead(pid_t pid);
 // pidfd_open, then the start time is compared: NotFound when it is another process by now.
 absl::StatusOr<UniqueFd> OpenProcess(pid_t pid, uint64_t start_time);
+// /proc/PID/oom_score_adj of that very process; NotFound when it is gone or another one by now.
+absl::StatusOr<int> OomScoreAdj(pid_t pid, uint64_t start_time);
+absl::Status SetOomScoreAdj(pid_t pid, uint64_t start_time, int value);
+// The PID namespace that it is in, for setns(2). NotFound when it is another process by now.
+absl::StatusOr<UniqueFd> OpenPidNamespace(pid_t pid, uint64_t start_time);
 // Capability sets: numbers by name ("CAP_CHOWN" or "CHOWN"), case-insensitive.
 // InvalidArgument for a name that does not exist; NotFound for one the running kernel lacks.
 absl::StatusOr<int> CapabilityNumber(absl::string_view name);

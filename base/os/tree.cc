@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/os/errno_status.h"
 #include "base/os/file.h"
+#include "base/os/measure.h"
 #include "base/status_macros.h"
 
 namespace berth::os {
@@ -200,6 +202,7 @@ class Remover : public Visitor {
 
 class Meter : public Visitor {
  public:
+  explicit Meter(const std::atomic<bool>* stop = nullptr) : stop_(stop) {}
   absl::Status File(int dir_fd, const char* name) override {
     struct stat st;
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
@@ -209,6 +212,7 @@ class Meter : public Visitor {
     return errno == ENOENT ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("stat ", name));
   }
   absl::Status Enter(int fd) override {
+    if (stop_ != nullptr && *stop_) return absl::CancelledError("nobody waits for it any more");
     struct stat st;
     if (fstat(fd, &st) != 0) return ErrnoStatus(errno, "stat");
     Count(st);
@@ -229,6 +233,7 @@ class Meter : public Visitor {
     usage_.bytes += static_cast<uint64_t>(st.st_blocks) * 512;
     usage_.inodes += 1;
   }
+  const std::atomic<bool>* const stop_;
   TreeUsage usage_;
   absl::flat_hash_set<ino_t> seen_;  // one file system: no mount is crossed
 };
@@ -259,6 +264,21 @@ absl::StatusOr<TreeUsage> MeasureTree(int dir_fd, const std::string& name) {
   Meter meter;
   RETURN_IF_ERROR_CTX(VisitTree(dir_fd, name, &meter), absl::StrCat("measure tree ", name));
   return meter.usage();
+}
+
+absl::StatusOr<TreeUsage> MeasureTreeUnless(int dir_fd, const std::string& name,
+                                            const std::atomic<bool>& stop) {
+  Meter meter(&stop);
+  RETURN_IF_ERROR_CTX(VisitTree(dir_fd, name, &meter), absl::StrCat("measure tree ", name));
+  return meter.usage();
+}
+
+void YieldToOthers() {
+  // Best effort: a host that refuses either measures at normal priority.
+  (void)setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 19);
+  constexpr int kWhoThread = 1;        // IOPRIO_WHO_PROCESS, 0 = the calling thread
+  constexpr int kIdleClass = 3 << 13;  // IOPRIO_CLASS_IDLE
+  (void)syscall(SYS_ioprio_set, kWhoThread, 0, kIdleClass);
 }
 
 absl::StatusOr<std::vector<std::string>> ListSubdirectories(int dir_fd) {
