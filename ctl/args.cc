@@ -29,7 +29,8 @@ absl::StatusOr<Args> Args::Parse(const std::vector<FlagSpec>& specs,
     const std::string& word = args[i];
     const bool is_flag = word.size() > 1 && word[0] == '-';
     if (word == "--" || (!is_flag && order == Order::kBeforeTheRest)) {
-      parsed.rest_.insert(parsed.rest_.end(), args.begin() + i + (word == "--" ? 1 : 0),
+      parsed.rest_.insert(parsed.rest_.end(),
+                          args.begin() + static_cast<ptrdiff_t>(i + (word == "--" ? 1 : 0)),
                           args.end());
       return parsed;
     }

@@ -32,8 +32,8 @@ std::string Table::Text() const {
 std::string Age(int64_t wall_nanos) {
   const int64_t seconds = std::max<int64_t>(0, (WallNanos() - wall_nanos) / 1000000000);
   if (seconds < 120) return absl::StrCat(seconds, "s");
-  if (seconds < 2 * 3600) return absl::StrCat(seconds / 60, "m");
-  if (seconds < 2 * 86400) return absl::StrCat(seconds / 3600, "h");
+  if (seconds < int64_t{2} * 3600) return absl::StrCat(seconds / 60, "m");
+  if (seconds < int64_t{2} * 86400) return absl::StrCat(seconds / 3600, "h");
   return absl::StrCat(seconds / 86400, "d");
 }
 

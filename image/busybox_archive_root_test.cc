@@ -24,8 +24,8 @@ class BusyboxArchiveTest : public ::testing::Test {
   void Build(const std::string& output, const std::vector<std::string>& variables) {
     os::SpawnOptions spawn;
     spawn.path = "/bin/bash";
-    spawn.argv = {"bash", BERTH_SOURCE_DIR "/tests/images/build_busybox_archive", output,
-                  "busybox:test", "h.io/other:1"};
+    spawn.argv = {"bash", std::string(BERTH_SOURCE_DIR) + "/tests/images/build_busybox_archive",
+                  output, "busybox:test", "h.io/other:1"};
     spawn.env = variables;
     spawn.env.emplace_back("PATH=/usr/sbin:/usr/bin:/sbin:/bin");
     absl::StatusOr<os::Child> child = os::Spawn(spawn);

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "absl/strings/str_cat.h"
 #include "base/os/test_dir.h"
 #include "image/user_lookup.h"
 
@@ -86,7 +87,7 @@ TEST_F(LayerViewTest, AgreesWithTheKernelsOverlay) {
   }
   for (const std::string path : {"a/own", "a/below", "b/own", "b/below", "c", "d", "d/below",
                                  "link", "etc/passwd", "none"}) {
-    absl::StatusOr<std::string> kernel = os::ReadFile(mount_point + "/" + path, 4096);
+    absl::StatusOr<std::string> kernel = os::ReadFile(absl::StrCat(mount_point, "/", path), 4096);
     absl::StatusOr<std::optional<std::string>> ours = ReadThroughLayers(lowers_, "/" + path);
     EXPECT_EQ(kernel.ok(), ours.ok() && ours->has_value()) << path;
     if (kernel.ok() && ours.ok() && ours->has_value()) EXPECT_EQ(**ours, *kernel) << path;

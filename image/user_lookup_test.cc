@@ -47,6 +47,7 @@ class UserLookupTest : public ::testing::Test {
   void MakeLayer(const std::string& layer) { ASSERT_TRUE(os::MakeDirs(dir_ / layer, 0755).ok()); }
   std::vector<std::string> Lowers(const std::vector<std::string>& layers) {
     std::vector<std::string> lowers;
+    lowers.reserve(layers.size());
     for (const std::string& layer : layers) lowers.push_back(dir_ / layer);
     return lowers;
   }

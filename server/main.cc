@@ -20,7 +20,7 @@ namespace berth::server {
 namespace {
 
 int Fail(const absl::Status& status) {
-  fprintf(stderr, "berthd: %s\n", std::string(status.message()).c_str());
+  (void)fprintf(stderr, "berthd: %s\n", std::string(status.message()).c_str());
   return 1;
 }
 

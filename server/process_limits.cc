@@ -40,6 +40,7 @@ int WaitForSignal() {
   return signo;
 }
 
+// NOLINTNEXTLINE(concurrency-mt-unsafe): called before any other thread is there
 void LimitMallocArenas() { (void)mallopt(M_ARENA_MAX, 2); }  // a hint
 
 FileLimit RaiseFileLimit() {

@@ -108,6 +108,7 @@ absl::StatusOr<ExecOutput> Client::ExecSync(const ExecOptions& options) const {
         status, absl::StrCat("exec in container, limit ", absl::FormatDuration(options.timeout)));
   }
   RETURN_IF_ERROR(pipes.ReadRest(Deadline::After(options.drain_limit)));
+  // NOLINTNEXTLINE(bugprone-use-after-move): each takes its own stream
   return ExecOutput{reply.exit_code, std::move(pipes).TakeOut(), std::move(pipes).TakeErr()};
 }
 

@@ -63,6 +63,7 @@ absl::StatusOr<os::UniqueFd> SavePlan(const std::string& plan) {
 }
 
 void CopyText(const std::string& text, char* out, size_t size) {
+  // NOLINTNEXTLINE(bugprone-not-null-terminated-result): the rest of `out` is zero
   std::memcpy(out, text.data(), std::min(text.size(), size - 1));
 }
 

@@ -27,7 +27,7 @@ struct Refusal {
 };
 
 TEST_F(CreateRefusalTest, WhatCannotBeDoneIsRefusedByNameAndLeavesNothing) {
-  const auto mount = [](const char* to, const char* type, std::vector<std::string> options) {
+  const auto mount = [](const char* to, const char* type, const std::vector<std::string>& options) {
     return [=](oci::Spec* s) { s->mounts.push_back({to, type, type, options}); };
   };
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;

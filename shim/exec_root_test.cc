@@ -160,6 +160,7 @@ TEST_F(ExecTest, OutputBeyondTheLimitIsReadAndDropped) {
 
 TEST_F(ExecTest, ManyAtOnceGetTheirOwnAnswers) {
   std::vector<std::thread> threads;
+  threads.reserve(32);
   std::vector<absl::StatusOr<ExecOutput>> outputs(32, absl::UnknownError("not run"));
   for (int i = 0; i < 32; ++i) {
     threads.emplace_back([&, i] {

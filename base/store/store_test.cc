@@ -92,6 +92,7 @@ TEST_P(StoreContractTest, AQuarantinedRecordIsNoLongerLoadedButCounted) {
 
 TEST_P(StoreContractTest, ThreadsMayCommitAtTheSameTime) {
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([this, t] {
       for (int i = 0; i < 25; ++i) {
@@ -202,7 +203,7 @@ TEST_F(SqliteStoreTest, ADamagedDatabaseIsMovedAsideWithItsLog) {
   // Every page but the first is overwritten.
   absl::StatusOr<os::UniqueFd> fd = os::Open(path_, O_WRONLY);
   ASSERT_TRUE(fd.ok());
-  const std::string junk(20 * 4096, 'J');
+  const std::string junk(size_t{20} * 4096, 'J');
   ASSERT_EQ(pwrite(fd->get(), junk.data(), junk.size(), 4096), ssize_t(junk.size()));
   WriteWhole(path_ + "-wal", "old log");
   auto store = MustOpen(path_);

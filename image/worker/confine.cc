@@ -133,6 +133,7 @@ absl::Status RestrictFiles(int staging_fd, Confinement* report) {
 
 absl::StatusOr<Confinement> Confine(int staging_fd, const Limits& limits) {
   Confinement report;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the worker has one thread yet
   RETURN_IF_ERROR(Step(clearenv(), "clear the environment"));
   umask(0);
   RETURN_IF_ERROR(Step(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable"));

@@ -65,9 +65,9 @@ class ConfineTest : public ::testing::Test {
 
 TEST_F(ConfineTest, TheOutsideIsOutOfReach) {
   EXPECT_EQ(Confined([](int) -> std::string {
-              EXPECT_CALL_FAILS(open("/etc/passwd", O_RDONLY));
-              EXPECT_CALL_FAILS(open("/proc/self/status", O_RDONLY));
-              EXPECT_CALL_FAILS(open("/tmp", O_RDONLY | O_DIRECTORY));
+              EXPECT_CALL_FAILS(open("/etc/passwd", O_RDONLY | O_CLOEXEC));
+              EXPECT_CALL_FAILS(open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+              EXPECT_CALL_FAILS(open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
               EXPECT_CALL_FAILS(mkdir("/tmp/berth-confine-canary", 0700));
               EXPECT_CALL_FAILS(unlink("/etc/hostname"));
               EXPECT_CALL_FAILS(chmod("/tmp", 01777));
@@ -112,8 +112,8 @@ TEST_F(ConfineTest, WhatLayersNeedWorksInTheStagingDirectory) {
         EXPECT_CALL_WORKS(symlinkat("/etc/passwd", dir, "b/link"));
         EXPECT_CALL_WORKS(utimensat(dir, "b/link", nullptr, AT_SYMLINK_NOFOLLOW));
         EXPECT_CALL_WORKS(unlinkat(dir, "a/null", 0));
-        EXPECT_CALL_FAILS(openat(dir, "b/link", O_RDONLY));  // leads to /etc/passwd
-        EXPECT_CALL_FAILS(openat(dir, "..", O_RDONLY | O_DIRECTORY));
+        EXPECT_CALL_FAILS(openat(dir, "b/link", O_RDONLY | O_CLOEXEC));  // leads to /etc/passwd
+        EXPECT_CALL_FAILS(openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         EXPECT_CALL_FAILS(fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0));
         return "";
       }),

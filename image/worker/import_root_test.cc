@@ -273,6 +273,7 @@ TEST_F(ImportTest, HostileArchivesAreRefused) {
 
 TEST_F(ImportTest, ManyLayersAreUnpackedSideBySide) {
   std::vector<LayerSpec> layers;
+  layers.reserve(40);
   for (int i = 0; i < 40; ++i) {
     layers.push_back(GzipLayer(Tar({File(absl::StrCat("f", i), std::string(100'000, 'x'))})));
   }

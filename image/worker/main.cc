@@ -79,6 +79,7 @@ int Main(int argc, char** argv) {
     (void)fprintf(stderr, "berth-image: %s\n%s", std::string(bad.message()).c_str(), kUsage);
     return 2;
   }
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread is there yet
   (void)mallopt(M_ARENA_MAX, 2);  // one arena a thread would double the memory
   Channel channel(kSocketFd);
   const absl::Status result = Import(*limits, &channel);

@@ -23,6 +23,7 @@ int ReplaceComponent(char* path, size_t start, size_t end, const char* link) {
   const size_t keep = link[0] == '/' ? 0 : start;
   if (keep + link_size + rest_size >= PATH_MAX) return -ENAMETOOLONG;
   memcpy(result, path, keep);
+  // NOLINTNEXTLINE(bugprone-not-null-terminated-result): the rest and its NUL follow
   memcpy(result + keep, link, link_size);
   memcpy(result + keep + link_size, path + end, rest_size + 1);
   memcpy(path, result, keep + link_size + rest_size + 1);

@@ -11,7 +11,7 @@ namespace {
 
 char* PutText(char* p, const char* text) {
   const size_t size = strlen(text);
-  memcpy(p, text, size);
+  memcpy(p, text, size);  // NOLINT(bugprone-not-null-terminated-result): more text follows
   return p + size;
 }
 

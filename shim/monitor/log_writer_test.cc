@@ -22,11 +22,13 @@ namespace {
 
 using ::testing::ElementsAre;
 
+int DupCloexec(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
+
 class LogWriterTest : public ::testing::Test {
  protected:
   LogWriterTest() : log_(NewFile()), writer_(std::make_unique<LogWriter>()) {
     // `new LogWriter()` zeroes it, as .bss does for the monitor's.
-    writer_->Open(dup(log_));
+    writer_->Open(DupCloexec(log_));
     for (auto& pipe : pipes_) EXPECT_EQ(pipe2(pipe, O_CLOEXEC | O_NONBLOCK), 0);
   }
   ~LogWriterTest() override {
@@ -109,7 +111,7 @@ TEST_F(LogWriterTest, TextsJoinToWhatWasWrittenForEveryShapeOfInput) {
   for (size_t i = 0; i < cases.size(); ++i) {
     auto writer = std::make_unique<LogWriter>();
     const int log = NewFile();
-    writer->Open(dup(log));
+    writer->Open(DupCloexec(log));
     int pipe[2];
     ASSERT_EQ(pipe2(pipe, O_CLOEXEC | O_NONBLOCK), 0);
     std::string said;
@@ -163,7 +165,7 @@ TEST_F(LogWriterTest, UnfinishedLinesOfBothStreamsDoNotMix) {
 TEST_F(LogWriterTest, ReopenInTheMiddleOfALineTearsNothing) {
   const int second = NewFile();
   Say(Stream::kStdout, "first\nsec");
-  writer_->Reopen(dup(second));
+  writer_->Reopen(DupCloexec(second));
   Say(Stream::kStdout, "ond\n");
   EXPECT_THAT(Records(log_), ElementsAre("stdout F first"));
   EXPECT_THAT(Records(second), ElementsAre("stdout F second"));
@@ -183,7 +185,7 @@ TEST_F(LogWriterTest, FullDiskDropsWholeRecordsAndCountsThem) {
   writer_->Reopen(full);
   Say(Stream::kStdout, "a\nb\nc\n");
   EXPECT_EQ(writer_->records_dropped(), 3U);
-  writer_->Reopen(dup(log_));
+  writer_->Reopen(DupCloexec(log_));
   Say(Stream::kStdout, "d\n");
   EXPECT_THAT(Records(log_), ElementsAre("stdout F d"));
 }
@@ -194,7 +196,7 @@ TEST_F(LogWriterTest, ShortWriteLeavesNoTornRecord) {
   const int file = mkostemp(name, O_APPEND | O_CLOEXEC);
   ASSERT_GE(file, 0);
   ASSERT_EQ(unlink(name), 0);
-  writer_->Reopen(dup(file));
+  writer_->Reopen(DupCloexec(file));
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
   (void)signal(SIGXFSZ, SIG_IGN);

@@ -77,6 +77,7 @@ bool Monitor::Prepare() {
   sigset_t children;
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the monitor has one thread
   if (sigprocmask(SIG_SETMASK, &children, nullptr) != 0) return false;
   log_.Open(state_.log_fd);
   events_fd_ = -1;

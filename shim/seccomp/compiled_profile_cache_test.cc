@@ -95,6 +95,7 @@ TEST_F(CompiledProfileCacheTest, DamagedFilesAreCompiledAnewAndRewritten) {
 TEST_F(CompiledProfileCacheTest, ConcurrentRequestsShareOneCompilation) {
   const auto cache = Open(directory_);
   std::vector<std::thread> threads;
+  threads.reserve(16);
   std::atomic<int> right{0};
   const std::string program = *Compile(Permitting("read"));
   for (int i = 0; i < 16; ++i) {

@@ -163,7 +163,7 @@ double Quantile(std::vector<double> values, double q) {
 int Run(int argc, char** argv) {
   int rounds = 0;
   if (argc != 6 || !absl::SimpleAtoi(argv[5], &rounds) || rounds < 1) {
-    fprintf(stderr, "usage: berth_bench SOCKET LOWER WORK OUT.json ROUNDS\n");
+    (void)fprintf(stderr, "usage: berth_bench SOCKET LOWER WORK OUT.json ROUNDS\n");
     return 2;
   }
   Client client(argv[1]);
@@ -172,15 +172,15 @@ int Run(int argc, char** argv) {
   for (int i = 0; i < rounds + 3; ++i) {
     if (i == 3) samples.clear();  // the first three warm caches
     if (!OneRound(i, &client, &floor, &samples)) {
-      fprintf(stderr, "bench: round %d failed: %m\n", i);
+      (void)fprintf(stderr, "bench: round %d failed: %m\n", i);
       return 1;
     }
   }
   std::string json = "{\"unit\":\"us\",\"samples\":{";
-  printf("%-30s %10s %10s %10s   (ms, n=%d)\n", "", "min", "p50", "p99", rounds);
+  (void)printf("%-30s %10s %10s %10s   (ms, n=%d)\n", "", "min", "p50", "p99", rounds);
   for (const auto& [name, values] : samples) {
-    printf("%-30s %10.3f %10.3f %10.3f\n", name.c_str(), Quantile(values, 0) / 1000,
-           Quantile(values, 0.5) / 1000, Quantile(values, 0.99) / 1000);
+    (void)printf("%-30s %10.3f %10.3f %10.3f\n", name.c_str(), Quantile(values, 0) / 1000,
+                 Quantile(values, 0.5) / 1000, Quantile(values, 0.99) / 1000);
     absl::StrAppend(&json, json.back() == '{' ? "" : ",", "\"", name, "\":[",
                     absl::StrJoin(values, ","), "]");
   }

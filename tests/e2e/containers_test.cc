@@ -271,6 +271,7 @@ TEST_F(Containers, ManyExecsLeaveNothingBehind) {
   const auto [pod, id] = RunContainer(ContainerConfig("sleep 1000"));
   const LeakSnapshot before = TakeSnapshot(daemon().Scope());
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&, id = id, t] {
       for (int i = 0; i < 10; ++i) {

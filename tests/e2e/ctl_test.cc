@@ -30,7 +30,7 @@ class Ctl : public E2e {
     return false;
   }
   std::string WriteFile(const std::string& name, const std::string& text) {
-    const std::string path = absl::StrCat(daemon().dir(), "/", name);
+    std::string path = absl::StrCat(daemon().dir(), "/", name);
     unlink(path.c_str());
     absl::StatusOr<os::UniqueFd> fd = os::Open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     EXPECT_TRUE(fd.ok() && os::WriteAll(fd->get(), text).ok());

@@ -117,6 +117,7 @@ void FlipABit(std::string* bytes) { (*bytes)[bytes->size() / 2] ^= 1; }
 // Members of the outer archive by name, so that shared blobs are there once.
 std::string Pack(const std::map<std::string, std::string>& members, Break how) {
   std::vector<TarEntry> entries;
+  entries.reserve(members.size());
   for (const auto& [path, content] : members) entries.push_back(File(path, content));
   std::string tar = MakeTar(entries);
   if (how == Break::kTruncated) tar.resize(tar.size() / 2);
