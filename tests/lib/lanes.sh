@@ -115,9 +115,10 @@ lane_e2e() {
   run_gtests e2e "${programs[@]}"
 }
 
-# Wire compatibility with the published Go module; critest comes with issue 3.
+# Wire compatibility with the published Go module; our black-box suite; critest where one is in PATH.
 lane_conformance() {
-  local dir=build/reports/conformance.d
+  local dir=build/reports/conformance.d status=0 halves=()
+  build_preset dev || { fail_junit build/reports/conformance.xml conformance "the build failed"; return 1; }
   rm -rf "$dir"
   mkdir -p "$dir"
   if ! command -v go >/dev/null; then
@@ -128,7 +129,27 @@ lane_conformance() {
     cat "$dir/wire.log"
     case_junit "$dir/wire.xml" wire DescriptorEqualsCriApi fail "see build/reports/conformance.d/wire.log"
   fi
+  if ! command -v go >/dev/null || ((EUID != 0)); then
+    case_junit "$dir/suite.xml" cri Suite skip "needs root and Go >= 1.26 in PATH"
+    case_junit "$dir/critest.xml" critest Whole skip "needs root, critest and Go >= 1.26 in PATH"
+  else
+    halves=(suite)
+    if command -v critest >/dev/null; then
+      halves+=(critest)
+    else
+      case_junit "$dir/critest.xml" critest Whole skip "no critest in PATH"
+    fi
+    tests/conformance/run "$dir" "${halves[@]}" || status=1
+    local half
+    for half in "${halves[@]}"; do
+      [[ -s $dir/$half.xml ]] || fail_junit "$dir/$half.xml" "$half" "ended without a report"
+    done
+    # Not a case of either: what the daemon left behind, or a half that ended badly.
+    ((status == 0)) || grep -qE '<failure' "$dir"/{suite,critest}.xml ||
+      fail_junit "$dir/node.xml" node "the run failed outside its cases: see its output"
+  fi
   join_junit conformance "$dir"/*.xml
+  return "$status"
 }
 
 # clang-tidy and clang-format over the files of the last commit; over all with BERTH_TIDY_ALL=1.
