@@ -32,6 +32,8 @@ class CriClient {
   absl::Status StopContainer(const std::string& id, absl::Duration grace);
   absl::Status RemoveContainer(const std::string& id);
   absl::StatusOr<cri::ListContainersResponse> ListContainers();
+  absl::StatusOr<cri::ListContainerStatsResponse> ListStats(
+      const cri::ContainerStatsFilter& filter);
   absl::StatusOr<cri::ContainerStatus> Status(const std::string& id);
   // `timeout` zero: none.
   absl::StatusOr<cri::ExecSyncResponse> Exec(const std::string& id,

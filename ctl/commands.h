@@ -27,6 +27,7 @@ absl::StatusOr<int> Run(const Context& context, const Words& words);
 absl::StatusOr<int> Exec(const Context& context, const Words& words);
 absl::StatusOr<int> Logs(const Context& context, const Words& words);
 absl::StatusOr<int> Ps(const Context& context, const Words& words);
+absl::StatusOr<int> Stats(const Context& context, const Words& words);
 absl::StatusOr<int> Rm(const Context& context, const Words& words);
 absl::StatusOr<int> Image(const Context& context, const Words& words);
 absl::StatusOr<int> State(const Context& context, const Words& words);

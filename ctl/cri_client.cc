@@ -106,6 +106,13 @@ absl::StatusOr<cri::ListContainersResponse> CriClient::ListContainers() {
                       cri::ListContainersRequest());
 }
 
+absl::StatusOr<cri::ListContainerStatsResponse> CriClient::ListStats(
+    const cri::ContainerStatsFilter& filter) {
+  cri::ListContainerStatsRequest request;
+  *request.mutable_filter() = filter;
+  return stubs_->Call(stubs_->runtime.get(), &Runtime::ListContainerStats, request);
+}
+
 absl::StatusOr<cri::ContainerStatus> CriClient::Status(const std::string& id) {
   cri::ContainerStatusRequest request;
   request.set_container_id(id);

@@ -26,6 +26,7 @@ constexpr char kUsage[] =
     "                                run a command in it; exits with its code\n"
     "  logs [-f] [-t] CONTAINER      show its log; -f until it has ended, -t with times\n"
     "  ps [-q]                       list containers and pods\n"
+    "  stats [POD|CONTAINER]         what running containers use\n"
     "  rm [-f] [-t SECONDS] NAME...  stop and remove pods or containers; -f without grace\n"
     "      -a, --all                 those that `berthctl run` made\n"
     "      --everything              every pod of the daemon\n"
@@ -47,7 +48,7 @@ const std::map<std::string, Command>& Commands() {
   static const auto* commands =
       new std::map<std::string, Command>{{"run", Run},         {"exec", Exec},
                                          {"logs", Logs},       {"ps", Ps},
-                                         {"rm", Rm},           {"image", Image},
+                                         {"stats", Stats},     {"rm", Rm},           {"image", Image},
                                          {"state", State},     {"check", Check},
                                          {"metrics", Metrics}, {"failpoints", Failpoints}};
   return *commands;

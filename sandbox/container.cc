@@ -10,6 +10,13 @@ cri::ContainerConfig ConfigOf(const ContainerRecord& record) {
   return config;
 }
 
+cri::LinuxContainerResources ResourcesOf(const ContainerRecord& record) {
+  if (record.resources().empty()) return ConfigOf(record).linux().resources();
+  cri::LinuxContainerResources resources;
+  (void)resources.ParseFromString(record.resources());  // checked when the record was read
+  return resources;
+}
+
 std::string ContainerName(const std::string& sandbox_id, const cri::ContainerMetadata& metadata) {
   return absl::StrCat(sandbox_id, "/", metadata.attempt(), "/", metadata.name());
 }
@@ -51,7 +58,7 @@ ContainerView ContainerView::Make(const std::string& id, ContainerRecord record)
   *status.mutable_annotations() = config.annotations();
   *status.mutable_mounts() = config.mounts();
   status.set_log_path(record.log_path());
-  *status.mutable_resources()->mutable_linux() = config.linux().resources();
+  *status.mutable_resources()->mutable_linux() = ResourcesOf(record);
   cri::LinuxContainerUser* user = status.mutable_user()->mutable_linux();
   user->set_uid(record.uid());
   user->set_gid(record.gid());

@@ -11,6 +11,7 @@
 #include "sandbox/record_cell.h"
 #include "sandbox/records.h"
 #include "sandbox/stop_request.h"
+#include "sandbox/usage_cell.h"
 
 namespace berth::sandbox {
 
@@ -41,12 +42,16 @@ struct Container {
   RecordCell<ContainerView, ContainerRecord> cell;
   StopRequest stop;            // what the Stop calls in flight agree on
   OperationSlot release_slot;  // one at a time takes the shim's remains away
+  UsageCell usage;             // what its stats are read with
+  LayerCell layer;             // what its writable layer was last seen to hold
 
   ContainerViewPtr view() const { return cell.view(); }
 };
 using ContainerPtr = std::shared_ptr<Container>;
 
 cri::ContainerConfig ConfigOf(const ContainerRecord& record);
+// The limits in force: as last updated, else as created.
+cri::LinuxContainerResources ResourcesOf(const ContainerRecord& record);
 // The CRI word for a state that is shown at all.
 cri::ContainerState ToCri(ContainerState state);
 

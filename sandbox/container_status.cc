@@ -1,9 +1,15 @@
+#include "base/os/file.h"
 #include "base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "sandbox/paths.h"
 #include "sandbox/verbs.h"
 
 namespace berth::sandbox {
+namespace {
+
+constexpr size_t kMaxSpec = 16 << 20;
+
+}  // namespace
 
 absl::StatusOr<cri::ContainerStatusResponse> ContainerStatus(
     const Core& core, const cri::ContainerStatusRequest& request) {
@@ -13,7 +19,7 @@ absl::StatusOr<cri::ContainerStatusResponse> ContainerStatus(
   *response.mutable_status() = view->status;
   if (!request.verbose()) return response;
   const bool alive = !view->ended();
-  const nlohmann::json info = {
+  nlohmann::json info = {
       {"sandboxID", view->record.sandbox_id()},
       {"pid", alive ? view->record.init_pid() : 0},
       {"shimPid", alive ? view->record.shim_pid() : 0},
@@ -22,6 +28,12 @@ absl::StatusOr<cri::ContainerStatusResponse> ContainerStatus(
       {"runDir", core.launcher.RunDir(container->id)},
       {"cgroupsPath", view->record.cgroups_path()},
   };
+  // Gone with the container's directory: then there is nothing to show.
+  const absl::StatusOr<std::string> spec =
+      os::ReadFile(paths::SpecFile(core.options, container->id), kMaxSpec);
+  nlohmann::json runtime_spec =
+      nlohmann::json::parse(spec.value_or(""), nullptr, /*allow_exceptions=*/false);
+  if (!runtime_spec.is_discarded()) info["runtimeSpec"] = std::move(runtime_spec);
   (*response.mutable_info())["info"] =
       info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return response;

@@ -27,11 +27,22 @@ Core::Core(RuntimeOptions runtime_options, HostFacts host_facts, Collaborators b
       host(std::move(host_port)),
       resolve_user(std::move(user_resolver)),
       trash(Pool("trash", 1)),
+      measures(Pool("measure", 1)),
       releases(Pool("releases", 8)),
       exits(Pool("exits", 4)) {}
 
 Core::~Core() {
+  stopping = true;
   if (shims != nullptr) shims->StopEvents();
+}
+
+const std::string& Core::DataMountPoint() {
+  std::call_once(data_mount_once_, [this] {
+    const absl::StatusOr<image::FsUsage> usage = images.Usage();
+    // A directory on the file system meant says the same to who resolves it.
+    data_mount_ = usage.ok() ? usage->mountpoint : options.data_dir;
+  });
+  return data_mount_;
 }
 
 absl::StatusOr<PodPtr> FindPod(const Core& core, const std::string& id) {

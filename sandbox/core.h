@@ -3,8 +3,10 @@
 // events stop, then the pools finish what they have, then the rest goes.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "image/user_lookup.h"
 #include "sandbox/host_port.h"
 #include "sandbox/object_store.h"
+#include "sandbox/resource_port.h"
 #include "sandbox/runtime.h"
 #include "sandbox/seccomp_source.h"
 #include "sandbox/shim_port.h"
@@ -49,14 +52,23 @@ struct Core {
   ContainerStore containers;
 
   std::unique_ptr<ShimPort> shims;  // set once, before any verb runs
+  std::unique_ptr<ResourcePort> resources;  // likewise
+  std::atomic<bool> stopping{false};        // ends measurements that run
   // Each submits only to those above it, which outlive it.
   WorkerPool trash;     // one thread: deletes what was renamed to the trash
+  WorkerPool measures;  // one thread: walks writable layers
   WorkerPool releases;  // may wait: kills and takes away what a shim left
   WorkerPool exits;     // short: reads and records how a container ended
 
   // How long a lifecycle call waits for its turn, and a retry for the call that it joins.
   Deadline Turn() const { return Deadline::After(options.create_timeout); }
   Deadline KillDeadline() const { return Deadline::After(options.kill_timeout); }
+  // Of the file system that the writable layers lie on; looked up once.
+  const std::string& DataMountPoint();
+
+ private:
+  std::once_flag data_mount_once_;
+  std::string data_mount_;
 };
 
 // What a shim's watch connection reports (exit_handling.cc). Never blocks.

@@ -23,6 +23,7 @@ struct HostFacts {
   uint64_t capabilities = 0;     // of this process's bounding set: what "all" can mean
   int lowest_oom_score_adj = 0;  // that a child may be given
   bool has_apparmor = false;
+  os::CgroupLayout cgroup_layout = os::CgroupLayout::kV2;
 };
 absl::StatusOr<HostFacts> ReadHostFacts();
 

@@ -10,6 +10,7 @@
 #include "sandbox/operation_slot.h"
 #include "sandbox/record_cell.h"
 #include "sandbox/records.h"
+#include "sandbox/usage_cell.h"
 
 namespace berth::sandbox {
 
@@ -36,6 +37,7 @@ struct Pod {
   const SandboxId id;
   RecordCell<PodView, SandboxRecord> cell;
   OperationSlot slot;
+  UsageCell usage;  // what its stats are read with
 
   PodViewPtr view() const { return cell.view(); }
 };

@@ -13,6 +13,7 @@
 #include "sandbox/pod_resources.h"
 #include "sandbox/stop_pod.h"
 #include "sandbox/trash.h"
+#include "sandbox/update_resources.h"
 #include "sandbox/verbs.h"
 
 namespace berth::sandbox {
@@ -145,7 +146,10 @@ absl::Status ReconcileContainer(Core& core, const ContainerPtr& container) {
       break;
     case ContainerState::kCreated:
     case ContainerState::kRunning:
-      if (same_boot) return ReconnectOrLater(core, container);
+      if (same_boot) {
+        LogFailure("settle update of resources", container->id.str(), SettleUpdate(core, *container));
+        return ReconnectOrLater(core, container);
+      }
       RETURN_IF_ERROR(RecordExit(core, container, kUnknownExitCode, "NodeRestarted",
                                  "the node was restarted while the container was there"));
       break;

@@ -104,6 +104,12 @@ absl::StatusOr<ContainerRecord> ContainerFromStored(const store::Record& stored)
   if (!config.ParseFromString(record.config()) || !IsHexId(record.sandbox_id())) {
     return absl::DataLossError(absl::StrCat("read container record ", stored.id, ": bad config"));
   }
+  runtime::v1::LinuxContainerResources resources;
+  if (!resources.ParseFromString(record.resources()) ||
+      !resources.ParseFromString(record.update().resources())) {
+    return absl::DataLossError(
+        absl::StrCat("read container record ", stored.id, ": bad resources"));
+  }
   return record;
 }
 

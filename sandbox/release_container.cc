@@ -13,6 +13,7 @@ absl::Status Release(Core& core, Container& container) {
   const ContainerViewPtr view = container.view();
   if (view->record.released()) return absl::OkStatus();
   core.shims->Unwatch(container.id);
+  container.usage.Close();
   RETURN_IF_ERROR_CTX(
       core.launcher.Remove(container.id, view->record.cgroups_path(), core.KillDeadline()),
       absl::StrCat("release container ", container.id.str()));

@@ -59,6 +59,26 @@ class RuntimeImpl : public Runtime {
   absl::Status ReopenContainerLog(const cri::ReopenContainerLogRequest& request) override {
     return sandbox::ReopenContainerLog(*core_, request);
   }
+  absl::Status UpdateContainerResources(
+      const cri::UpdateContainerResourcesRequest& request) override {
+    return sandbox::UpdateContainerResources(*core_, request);
+  }
+  absl::StatusOr<cri::ContainerStatsResponse> ContainerStats(
+      const cri::ContainerStatsRequest& request) override {
+    return sandbox::ContainerStats(*core_, request);
+  }
+  absl::StatusOr<cri::ListContainerStatsResponse> ListContainerStats(
+      const cri::ListContainerStatsRequest& request) override {
+    return sandbox::ListContainerStats(*core_, request);
+  }
+  absl::StatusOr<cri::PodSandboxStatsResponse> PodSandboxStats(
+      const cri::PodSandboxStatsRequest& request) override {
+    return sandbox::PodSandboxStats(*core_, request);
+  }
+  absl::StatusOr<cri::ListPodSandboxStatsResponse> ListPodSandboxStats(
+      const cri::ListPodSandboxStatsRequest& request) override {
+    return sandbox::ListPodSandboxStats(*core_, request);
+  }
 
   RuntimeCounts Counts() const override {
     RuntimeCounts counts;
@@ -86,6 +106,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Start(RuntimeOptions options,
                                                         shim::Launcher* launcher) {
   RETURN_IF_ERROR_CTX(CheckRlimits(options.default_rlimits), "default limits");
   ASSIGN_OR_RETURN(HostFacts facts, ReadHostFacts());
+  facts.cgroup_layout = cgroups.layout();
   std::string boot_id = facts.boot_id;
   auto core = std::make_unique<Core>(
       std::move(options), std::move(facts), Collaborators{store, images, launcher},
@@ -95,6 +116,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Start(RuntimeOptions options,
                                 [raw = core.get()](const ContainerId& id, shim::WatchEvent event) {
                                   OnShimEvent(*raw, id, event);
                                 }));
+  core->resources = MakeResourcePort(&cgroups);
   RETURN_IF_ERROR(Reconcile(*core));
   return std::make_unique<RuntimeImpl>(std::move(core));
 }

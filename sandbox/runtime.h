@@ -82,6 +82,17 @@ class Runtime {
       const cri::ListContainersRequest& request) = 0;
   virtual absl::StatusOr<cri::ExecSyncResponse> ExecSync(const cri::ExecSyncRequest& request) = 0;
   virtual absl::Status ReopenContainerLog(const cri::ReopenContainerLogRequest& request) = 0;
+  virtual absl::Status UpdateContainerResources(
+      const cri::UpdateContainerResourcesRequest& request) = 0;
+  // These read kernel files: quick, but not for a thread that must not wait.
+  virtual absl::StatusOr<cri::ContainerStatsResponse> ContainerStats(
+      const cri::ContainerStatsRequest& request) = 0;
+  virtual absl::StatusOr<cri::ListContainerStatsResponse> ListContainerStats(
+      const cri::ListContainerStatsRequest& request) = 0;
+  virtual absl::StatusOr<cri::PodSandboxStatsResponse> PodSandboxStats(
+      const cri::PodSandboxStatsRequest& request) = 0;
+  virtual absl::StatusOr<cri::ListPodSandboxStatsResponse> ListPodSandboxStats(
+      const cri::ListPodSandboxStatsRequest& request) = 0;
 
   virtual RuntimeCounts Counts() const = 0;
 };

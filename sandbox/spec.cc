@@ -65,7 +65,7 @@ absl::StatusOr<ContainerSpec> BuildSpec(const Core& core, const SpecInputs& in) 
                                          security.privileged(), security.readonly_rootfs()}));
   spec.mounts = std::move(mounts.mounts);
   built.trees = std::move(mounts.trees);
-  ASSIGN_OR_RETURN(spec.linux_.resources, ToCgroupLimits(linux_config.resources()));
+  ASSIGN_OR_RETURN(spec.linux_.resources, ToCgroupLimits(linux_config.resources(), core.facts.cgroup_layout));
   spec.linux_.resources.devices = DeviceRules(security.privileged());
   if (security.privileged()) {
     ASSIGN_OR_RETURN(spec.linux_.devices, core.host->Devices());

@@ -15,7 +15,15 @@ namespace berth::sandbox {
 namespace cri = ::runtime::v1;
 
 // Zero means unset. Without a swap limit of its own, a memory limit allows no swap beyond itself.
-absl::StatusOr<os::CgroupLimits> ToCgroupLimits(const cri::LinuxContainerResources& resources);
+// InvalidArgument names the field; "unified" is for hosts with nothing but cgroup v2.
+absl::StatusOr<os::CgroupLimits> ToCgroupLimits(const cri::LinuxContainerResources& resources,
+                                                os::CgroupLayout layout = os::CgroupLayout::kV2);
+
+// An update of `now`: what `asked` leaves zero or empty stays. Hugepages and unified: one by one.
+cri::LinuxContainerResources MergeResources(const cri::LinuxContainerResources& now,
+                                            const cri::LinuxContainerResources& asked);
+// Of the limits of a merged set those that `asked` is about.
+os::CgroupLimits OnlyAsked(os::CgroupLimits merged, const cri::LinuxContainerResources& asked);
 
 // Clamped to what this host lets a child have; a clamp is logged.
 absl::StatusOr<int> ToOomScoreAdj(const cri::LinuxContainerResources& resources, int lowest);

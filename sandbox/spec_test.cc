@@ -256,7 +256,7 @@ TEST(SpecResourcesTest, ZeroIsUnsetAndSwapFollowsMemory) {
   resources.set_cpu_shares(1);
   resources.set_cpu_quota(-1);
   resources.set_cpu_period(100000);
-  resources.set_memory_limit_in_bytes(1000);
+  resources.set_memory_limit_in_bytes(1000000);
   resources.set_cpuset_cpus("0-1");
   (*resources.mutable_unified())["memory.high"] = "900";
   cri::HugepageLimit* huge = resources.add_hugepage_limits();
@@ -266,13 +266,13 @@ TEST(SpecResourcesTest, ZeroIsUnsetAndSwapFollowsMemory) {
   EXPECT_EQ(*limits.cpu_shares, 2u);
   EXPECT_EQ(*limits.cpu_quota_us, -1);
   EXPECT_EQ(*limits.cpu_period_us, 100000u);
-  EXPECT_EQ(*limits.memory_bytes, 1000);
-  EXPECT_EQ(*limits.memory_swap_bytes, 1000);
+  EXPECT_EQ(*limits.memory_bytes, 1000000);
+  EXPECT_EQ(*limits.memory_swap_bytes, 1000000);
   EXPECT_EQ(limits.cpuset_cpus, "0-1");
   EXPECT_EQ(limits.unified["memory.high"], "900");
   EXPECT_EQ(limits.hugepage_bytes.count("2MB"), 1u);
-  resources.set_memory_swap_limit_in_bytes(2000);
-  EXPECT_EQ(*ToCgroupLimits(resources)->memory_swap_bytes, 2000);
+  resources.set_memory_swap_limit_in_bytes(2000000);
+  EXPECT_EQ(*ToCgroupLimits(resources)->memory_swap_bytes, 2000000);
 }
 
 TEST(SpecResourcesTest, NonsenseIsRefusedByField) {
@@ -283,12 +283,72 @@ TEST(SpecResourcesTest, NonsenseIsRefusedByField) {
   (*resources.mutable_unified())["../memory.max"] = "1";
   EXPECT_THAT(Message(ToCgroupLimits(resources)), HasSubstr("unified"));
   resources.Clear();
-  resources.set_memory_limit_in_bytes(1000);
-  resources.set_memory_swap_limit_in_bytes(999);
+  resources.set_memory_limit_in_bytes(1000000);
+  resources.set_memory_swap_limit_in_bytes(999999);
   EXPECT_THAT(Message(ToCgroupLimits(resources)), HasSubstr("memory_swap_limit_in_bytes"));
   resources.Clear();
   resources.set_cpuset_cpus("0\n1");
   EXPECT_TRUE(absl::IsInvalidArgument(ToCgroupLimits(resources).status()));
+}
+
+TEST(SpecResourcesTest, AbsurdNumbersAreRefusedByField) {
+  const auto refused = [](const std::function<void(cri::LinuxContainerResources&)>& set) {
+    cri::LinuxContainerResources resources;
+    set(resources);
+    return Message(ToCgroupLimits(resources));
+  };
+  using R = cri::LinuxContainerResources;
+  EXPECT_THAT(refused([](R& r) { r.set_cpu_period(999); }), HasSubstr("cpu_period"));
+  EXPECT_THAT(refused([](R& r) { r.set_cpu_period(1000001); }), HasSubstr("cpu_period"));
+  EXPECT_THAT(refused([](R& r) { r.set_cpu_quota(999); }), HasSubstr("cpu_quota"));
+  EXPECT_THAT(refused([](R& r) { r.set_cpu_shares(-1); }), HasSubstr("cpu_shares"));
+  EXPECT_THAT(refused([](R& r) { r.set_memory_limit_in_bytes(1000); }), HasSubstr("memory_limit"));
+  for (const char* list : {"3-1", "1,,2", "-", "1-", "a", "1-2-3", "99999999999", " 1"}) {
+    EXPECT_THAT(refused([&](R& r) { r.set_cpuset_cpus(list); }), HasSubstr("cpuset_cpus")) << list;
+    EXPECT_THAT(refused([&](R& r) { r.set_cpuset_mems(list); }), HasSubstr("cpuset_mems")) << list;
+  }
+  for (const char* size : {"", "2", "MB", "2TB", "../2MB", "2MB/"}) {
+    EXPECT_THAT(refused([&](R& r) { r.add_hugepage_limits()->set_page_size(size); }),
+                HasSubstr("hugepage_limits"))
+        << size;
+  }
+  for (const char* file : {"cgroup.procs", "cgroup.kill", "tasks", "/etc/passwd"}) {
+    EXPECT_THAT(refused([&](R& r) { (*r.mutable_unified())[file] = "1"; }), HasSubstr("unified"));
+  }
+}
+
+TEST(SpecResourcesTest, UnifiedIsForHostsWithCgroupV2Alone) {
+  cri::LinuxContainerResources resources;
+  (*resources.mutable_unified())["memory.high"] = "900";
+  EXPECT_TRUE(ToCgroupLimits(resources, os::CgroupLayout::kV2).ok());
+  for (const os::CgroupLayout layout : {os::CgroupLayout::kV1, os::CgroupLayout::kHybrid}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(ToCgroupLimits(resources, layout).status()));
+  }
+}
+
+TEST(SpecResourcesTest, AMergeKeepsWhatIsNotAskedFor) {
+  cri::LinuxContainerResources now;
+  now.set_cpu_shares(512);
+  now.set_memory_limit_in_bytes(1000000);
+  now.add_hugepage_limits()->set_page_size("2MB");
+  (*now.mutable_unified())["memory.high"] = "900";
+  cri::LinuxContainerResources asked;
+  asked.set_cpu_quota(5000);
+  asked.add_hugepage_limits()->set_page_size("1GB");
+  asked.mutable_hugepage_limits(0)->set_limit(7);
+  (*asked.mutable_unified())["memory.low"] = "1";
+  const cri::LinuxContainerResources merged = MergeResources(now, asked);
+  EXPECT_EQ(merged.cpu_shares(), 512);
+  EXPECT_EQ(merged.cpu_quota(), 5000);
+  EXPECT_EQ(merged.memory_limit_in_bytes(), 1000000);
+  EXPECT_EQ(merged.hugepage_limits_size(), 2);
+  EXPECT_EQ(merged.unified_size(), 2);
+  const os::CgroupLimits changed = OnlyAsked(ToCgroupLimits(merged).value(), asked);
+  EXPECT_FALSE(changed.cpu_shares.has_value());
+  EXPECT_FALSE(changed.memory_bytes.has_value());
+  EXPECT_EQ(changed.cpu_quota_us.value_or(0), 5000);
+  EXPECT_EQ(changed.hugepage_bytes.size(), 1u);
+  EXPECT_EQ(changed.unified.size(), 1u);
 }
 
 TEST(SpecResourcesTest, OomScoreIsClampedToWhatTheHostAllows) {

@@ -28,6 +28,16 @@ cri::ListContainersResponse ListContainers(const Core& core,
 absl::StatusOr<cri::ExecSyncResponse> ExecSync(Core& core, const cri::ExecSyncRequest& request);
 absl::Status ReopenContainerLog(Core& core, const cri::ReopenContainerLogRequest& request);
 
+absl::Status UpdateContainerResources(Core& core,
+                                      const cri::UpdateContainerResourcesRequest& request);
+absl::StatusOr<cri::ContainerStatsResponse> ContainerStats(
+    Core& core, const cri::ContainerStatsRequest& request);
+cri::ListContainerStatsResponse ListContainerStats(Core& core,
+                                                   const cri::ListContainerStatsRequest& request);
+absl::StatusOr<cri::PodSandboxStatsResponse> PodSandboxStats(
+    Core& core, const cri::PodSandboxStatsRequest& request);
+cri::ListPodSandboxStatsResponse ListPodSandboxStats(
+    Core& core, const cri::ListPodSandboxStatsRequest& request);
 // Makes records and reality agree (reconcile.cc). Once, before any verb.
 absl::Status Reconcile(Core& core);
 

@@ -58,6 +58,25 @@ class FakeRuntime final : public sandbox::Runtime {
     return response;
   }
   Ok ReopenContainerLog(const sandbox::cri::ReopenContainerLogRequest&) override { return {}; }
+  Ok UpdateContainerResources(const sandbox::cri::UpdateContainerResourcesRequest&) override {
+    return {};
+  }
+  Result<sandbox::cri::ContainerStatsResponse> ContainerStats(
+      const sandbox::cri::ContainerStatsRequest&) override {
+    return absl::NotFoundError("no such container");
+  }
+  Result<sandbox::cri::ListContainerStatsResponse> ListContainerStats(
+      const sandbox::cri::ListContainerStatsRequest&) override {
+    return sandbox::cri::ListContainerStatsResponse();
+  }
+  Result<sandbox::cri::PodSandboxStatsResponse> PodSandboxStats(
+      const sandbox::cri::PodSandboxStatsRequest&) override {
+    return absl::NotFoundError("no such pod");
+  }
+  Result<sandbox::cri::ListPodSandboxStatsResponse> ListPodSandboxStats(
+      const sandbox::cri::ListPodSandboxStatsRequest&) override {
+    return sandbox::cri::ListPodSandboxStatsResponse();
+  }
   sandbox::RuntimeCounts Counts() const override { return {1, 2, 1, 0}; }
 
   bool WaitForCallers(int count) {

@@ -9,13 +9,10 @@ namespace {
 // What serves instead, or why nothing does. Facts about this version, not promises about the next.
 absl::string_view Instead(absl::string_view method) {
   static const auto* texts = new absl::flat_hash_map<absl::string_view, absl::string_view>{
-      {"PullImage",
-       "this version imports images with \"berthctl image import\" or from the import directory"},
       {"Exec", "this version runs commands with ExecSync only"},
       {"Attach", "this version has no streaming server"},
       {"PortForward", "this version has no streaming server"},
-      {"UpdateContainerResources", "this version sets resources when a container is created"},
-      {"UpdatePodSandboxResources", "this version sets resources when a container is created"},
+      {"UpdatePodSandboxResources", "this version sets the resources of containers only"},
       {"GetContainerEvents", "this version answers ListContainers and ContainerStatus only"},
       {"CheckpointContainer", "this version makes no checkpoints"},
       {"CheckpointPod", "this version makes no checkpoints"},
@@ -25,7 +22,6 @@ absl::string_view Instead(absl::string_view method) {
   };
   const auto it = texts->find(method);
   if (it != texts->end()) return it->second;
-  if (absl::StrContains(method, "Stats")) return "this version reports no container statistics";
   if (absl::StrContains(method, "Metrics")) return "this version reports no container metrics";
   return "this version answers the List call for the same objects only";
 }

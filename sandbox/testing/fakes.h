@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
 #include "sandbox/core.h"
+#include "sandbox/testing/fake_resources.h"
 #include "sandbox/verbs.h"
 
 namespace berth::sandbox::testing {
@@ -145,6 +146,7 @@ class World {
   FakeShims& shims() { return shims_; }
   FakeHost& host() { return *host_; }
   FakeImages& images() { return images_; }
+  FakeResources& resources() { return resources_; }
   store::Store& store() { return *store_; }
   const std::string& dir() const { return dir_; }
   std::string boot_id = "boot-1";
@@ -170,6 +172,7 @@ class World {
   FakeShims shims_;
   FakeImages images_;
   FakeSeccomp seccomp_;
+  FakeResources resources_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<shim::Launcher> launcher_;
   FakeHost* host_ = nullptr;  // the current core's front to host_state_

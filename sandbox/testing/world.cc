@@ -115,6 +115,7 @@ void World::Restart() {
   core_ =
       std::make_unique<Core>(options, facts, Collaborators{store_.get(), &images_, launcher_.get()},
                              std::make_unique<HostFront>(host_state_), ResolveNobody);
+  core_->resources = resources_.MakePort();
   core_->shims =
       shims_.MakePort([core = core_.get()](const ContainerId& id, shim::WatchEvent event) {
         OnShimEvent(*core, id, event);

@@ -63,10 +63,19 @@ class Crash : public E2e {
     cri::ExecSyncResponse exec;
     return TryRunPod(PodConfig(), &pod).ok() &&
            TryCreate(pod, ContainerConfig("sleep 1000"), PodConfig(), &id).ok() &&
-           TryStart(id).ok() && TryExec(id, {"true"}, 5, &exec).ok() && TryStop(id, 0).ok() &&
+           TryStart(id).ok() && TryExec(id, {"true"}, 5, &exec).ok() && TryUpdate(id).ok() &&
+           TryStop(id, 0).ok() &&
            TryRemove(id).ok() && TryRemovePod(pod).ok() &&
            daemon().Ctl({"image", "import", TinyArchive()}).exit_code == 0 &&
            daemon().Ctl({"image", "rm", "crash:test"}).exit_code == 0;
+  }
+  grpc::Status TryUpdate(const std::string& id) {
+    cri::UpdateContainerResourcesRequest request;
+    request.set_container_id(id);
+    request.mutable_linux()->set_cpu_shares(512);
+    request.mutable_linux()->set_memory_limit_in_bytes(256 << 20);
+    cri::UpdateContainerResourcesResponse response;
+    return runtime_->UpdateContainerResources(Within(absl::Minutes(1)).get(), request, &response);
   }
   // A running container whose shim dies while the daemon is down, and a file to import: the next
   // start has all to do that a start can have.
@@ -78,6 +87,14 @@ class Crash : public E2e {
     EXPECT_TRUE(TryCreate(pod, ContainerConfig("sleep 1000"), PodConfig(), &id).ok());
     EXPECT_TRUE(TryStart(id).ok());
     const pid_t shim = ShimOf(id);
+    // Another, whose limits are being changed at that moment.
+    std::string updated;
+    EXPECT_TRUE(
+        TryCreate(pod, ContainerConfig("sleep 1000", "updated"), PodConfig(), &updated).ok());
+    EXPECT_EQ(daemon().Ctl({"failpoints", "set", "update_resources_after_limits=kill"}).exit_code,
+              0);
+    EXPECT_FALSE(TryUpdate(updated).ok());
+    EXPECT_TRUE(Eventually([&] { return daemon().HasDied(); }, absl::Seconds(20)));
     daemon().Kill9();
     EXPECT_TRUE(shim > 0 && kill(shim, SIGKILL) == 0);
     const std::string file = daemon().import_dir() + "/tiny.tar";
