@@ -84,8 +84,8 @@ class ImageCrashTest : public ::testing::Test {
 
 TEST_F(ImageCrashTest, AKillAtAnyStepOfAnImportLeavesTheImageWholeOrAbsent) {
   for (const std::string point :
-       {"image_after_staging_dir", "image_before_rename", "image_after_rename",
-        "image_before_commit", "image_after_commit"}) {
+       {"image_after_staging_dir", "image_worker_unpacking", "image_before_rename",
+        "image_after_rename", "image_before_commit", "image_after_commit"}) {
     KillAt(point, [&](ImageStore* images) { (void)ImportInto(images); });
     Opened opened = OpenAll();
     const size_t expected = point == "image_after_commit" ? 1 : 0;
@@ -151,11 +151,11 @@ TEST_F(ImageCrashTest, ARecordThatCannotBeUnderstoodIsPutAside) {
 TEST_F(ImageCrashTest, EveryFailpointOfThisFolderIsKilledHere) {
   for (const std::string& name : failpoint::List()) {
     if (name.rfind("image_", 0) != 0) continue;
-    EXPECT_THAT(name,
-                AnyOf("image_after_staging_dir", "image_before_rename", "image_after_rename",
-                      "image_before_commit", "image_after_commit", "image_remove_before_commit",
-                      "image_remove_after_commit", "image_trash_after_rename",
-                      "image_trash_before_delete", "image_directory_before_record"))
+    EXPECT_THAT(name, AnyOf("image_after_staging_dir", "image_worker_unpacking",
+                            "image_before_rename", "image_after_rename", "image_before_commit",
+                            "image_after_commit", "image_remove_before_commit",
+                            "image_remove_after_commit", "image_trash_after_rename",
+                            "image_trash_before_delete", "image_directory_before_record"))
         << "add it to a test above";
   }
 }

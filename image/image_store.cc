@@ -31,7 +31,8 @@ ImageStoreImpl::ImageStoreImpl(Options options, store::Store* store,
       store_(store),
       index_(ImageIndex::Make({})),
       disk_(std::move(disk)),
-      collector_({.name = "image-collect", .max_threads = 1, .max_queue = 1}) {}
+      collector_({.name = "image-collect", .max_threads = 1, .max_queue = 1}),
+      pulls_(options_.pull_max_concurrent, [this] { table_.WakeClaims(); }) {}
 
 absl::Status ImageStoreImpl::Load() {
   store::Batch fixes;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/os/unique_fd.h"
@@ -55,6 +56,33 @@ struct ImportOptions {
   bool pinned = false;
 };
 
+// What a registry is given, as in the CRI's AuthConfig. Kept for the time of one pull; never
+// logged, never part of a message.
+struct RegistryAuth {
+  std::string username;
+  std::string password;
+  std::string auth;            // base64 of "username:password"
+  std::string identity_token;  // to be exchanged for a bearer token
+  std::string registry_token;  // a bearer token as it is
+  std::string server_address;  // whose credentials these are; "" = those of the image's registry
+  auto operator<=>(const RegistryAuth&) const = default;
+};
+
+struct PullOptions {
+  std::string reference;  // as people write it
+  RegistryAuth auth;
+};
+
+// A pull as an operator sees it.
+struct PullStatus {
+  std::string reference;        // canonical
+  absl::Duration age;           // since its first caller
+  bool queued = false;          // waits for another pull to end
+  int callers = 0;              // who wait for it
+  uint64_t bytes_received = 0;  // compressed
+  uint64_t bytes_total = 0;     // 0: not known yet
+};
+
 struct FsUsage {
   std::string mountpoint;  // of the file system that holds the data directory
   uint64_t bytes = 0;
@@ -68,6 +96,10 @@ class ImageStore {
     std::string worker_path;  // the berth-image binary
     uint64_t max_layer_bytes = 32ull << 30;
     absl::Duration import_timeout = absl::Minutes(30);
+    std::string registry_hosts_dir;  // of <host>/hosts.toml; "" = none is read
+    uint32_t pull_parallel_layers = 3;
+    size_t pull_max_concurrent = 8;  // more wait for their turn
+    absl::Duration pull_no_progress_timeout = absl::Minutes(5);
   };
   // Reads the records, deletes leftovers of a crash, drops images whose layers are gone (with a
   // warning). `store` is not owned.
@@ -86,6 +118,15 @@ class ImageStore {
   // what lies in the directory is there again after the next call, so delete the file to be rid of
   // it.
   virtual absl::Status ImportDirectory(const std::string& directory) = 0;
+
+  // Pulls one image. Callers with the same reference and credentials share one pull; it is given up
+  // when the last of them has cancelled. Nothing is left on error, but for layers that an image of
+  // another pull has. The registry is always asked, also for what is here already.
+  // A tag moves to the image; a digest reference ("name:tag@digest" too) gives no tag.
+  // InvalidArgument: malformed reference or image. Unavailable: no registry answers. NotFound,
+  // Unauthenticated, PermissionDenied: what it answers. DataLoss: bytes without their digest.
+  virtual absl::StatusOr<ImagePtr> Pull(const PullOptions& options, const Cancel& cancel) = 0;
+  virtual std::vector<PullStatus> Pulls() const = 0;
 
   virtual std::vector<ImagePtr> List() const = 0;
   // By id ("sha256:<hex>" or a unique hex prefix of 12 or more), tag (normalised:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -16,6 +17,8 @@
 #include "image/image_store.h"
 #include "image/layer_store.h"
 #include "image/layer_table.h"
+#include "image/pull_table.h"
+#include "image/reference.h"
 #include "image/worker_process.h"
 
 namespace berth::image {
@@ -30,6 +33,8 @@ class ImageStoreImpl final : public ImageStore {
   absl::StatusOr<std::vector<ImagePtr>> Import(os::UniqueFd archive,
                                                const ImportOptions& options) override;
   absl::Status ImportDirectory(const std::string& directory) override;
+  absl::StatusOr<ImagePtr> Pull(const PullOptions& options, const Cancel& cancel) override;
+  std::vector<PullStatus> Pulls() const override;
   std::vector<ImagePtr> List() const override;
   ImagePtr Find(absl::string_view reference) const override;
   absl::Status Remove(absl::string_view reference) override;
@@ -40,12 +45,17 @@ class ImageStoreImpl final : public ImageStore {
   std::vector<std::string> LowerPaths(const std::vector<Digest>& layers) const override;
 
  private:
-  // What an import has found out so far.
-  struct ImportState {
-    std::string holder;  // its name in the layer table
-    Deadline deadline;
+  // Where images come from, and what they are to be called.
+  struct IngestSource {
+    WorkerProcess::Options worker;              // path, staging directory and limit are filled in
+    const worker::ToWorker* opening = nullptr;  // what the worker is told first, if anything
+    std::function<absl::StatusOr<std::vector<Image>>(const worker::ImportPlan&)> name;
+  };
+  // What an ingest has found out so far.
+  struct IngestState {
+    std::string holder;         // its name in the layer table
     std::vector<Image> images;  // of the plan; sizes not known yet
-    std::set<Digest> missing;   // layers that this import makes
+    std::set<Digest> missing;   // layers that this ingest makes
     std::vector<StagedLayer> staged;
   };
 
@@ -57,15 +67,19 @@ class ImageStoreImpl final : public ImageStore {
   absl::Status LoadImages(store::Batch* fixes);
   absl::Status Quarantine(const store::Record& record, const absl::Status& why);
 
-  // Importing, in this order.
-  absl::Status Unpack(int archive_fd, const Staging& staging, const ImportOptions& options,
-                      ImportState* state);
-  absl::Status ReceiveLayers(WorkerProcess* worker, ImportState* state);
-  absl::StatusOr<std::vector<ImagePtr>> Commit(const Staging& staging, ImportState* state);
+  // Importing and pulling, in this order.
+  absl::StatusOr<std::vector<ImagePtr>> Ingest(const IngestSource& source);
+  absl::Status Unpack(const IngestSource& source, const Staging& staging, IngestState* state);
+  absl::Status ReceiveLayers(WorkerProcess* worker, IngestState* state);
+  absl::StatusOr<std::vector<ImagePtr>> Commit(const Staging& staging, IngestState* state);
   absl::StatusOr<std::vector<ImagePtr>> CommitImages(const std::map<Digest, LayerFacts>& made,
-                                                     ImportState* state);
+                                                     IngestState* state);
   absl::StatusOr<uint64_t> SizeOf(const Image& image,
                                   const std::map<Digest, LayerFacts>& made) const;
+
+  // Of one pull, on its own thread.
+  absl::StatusOr<ImagePtr> RunPull(const Reference& reference, const RegistryAuth& auth,
+                                   PullTable::Pull* pull);
 
   // Import directory.
   absl::Status ImportFile(int dir_fd, const std::string& directory, const std::string& name,
@@ -86,7 +100,8 @@ class ImageStoreImpl final : public ImageStore {
   std::unique_ptr<LayerStore> disk_;
   // Set by the first CollectGarbage: the containers of a run before hold their layers by then.
   std::atomic<bool> holders_known_{false};
-  WorkerPool collector_;  // last, so that it ends before the rest goes
+  WorkerPool collector_;
+  PullTable pulls_;  // last, so that they end before the rest goes
 };
 
 }  // namespace berth::image

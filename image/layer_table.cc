@@ -19,9 +19,12 @@ bool LayerTable::AnyInFlight(const std::set<Digest>& layers) const {
 
 absl::StatusOr<std::set<Digest>> LayerTable::Claim(const std::string& holder,
                                                    const std::set<Digest>& layers,
-                                                   Deadline deadline) {
+                                                   Deadline deadline, const Cancel* cancel) {
   MutexLock lock(&mu_);
   while (AnyInFlight(layers)) {
+    if (cancel != nullptr && cancel->cancelled()) {
+      return absl::CancelledError("wait for another import of the same layers");
+    }
     if (deadline.Expired()) {
       return absl::DeadlineExceededError("wait for another import of the same layers");
     }
@@ -33,6 +36,11 @@ absl::StatusOr<std::set<Digest>> LayerTable::Claim(const std::string& holder,
   }
   holders_[holder] = layers;
   return absent;
+}
+
+void LayerTable::WakeClaims() {
+  MutexLock lock(&mu_);
+  changed_.NotifyAll();
 }
 
 void LayerTable::Finish(const std::map<Digest, LayerFacts>& made) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/mutex.h"
@@ -29,8 +30,10 @@ class LayerTable {
 
   // Waits until nobody else makes or deletes one of `layers`, then holds them all for `holder` and
   // gives it the absent ones to make. All at once: two imports never wait for each other.
+  // Cancelled: `cancel`, which may be null, was set; call WakeClaims() after setting it.
   absl::StatusOr<std::set<Digest>> Claim(const std::string& holder, const std::set<Digest>& layers,
-                                         Deadline deadline);
+                                         Deadline deadline, const Cancel* cancel = nullptr);
+  void WakeClaims();
   // The claimed layers are durable now.
   void Finish(const std::map<Digest, LayerFacts>& made);
   // Ends the claim or hold, and gives what was held: what is not finished is absent again.

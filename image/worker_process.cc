@@ -36,6 +36,12 @@ absl::Status ToStatus(const worker::Failure& failure) {
     case absl::StatusCode::kUnimplemented:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kDataLoss:
+    // What a registry answered, or did not.
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
       return absl::Status(code, failure.message());
     default:
       return absl::InternalError(failure.message());
@@ -44,8 +50,7 @@ absl::Status ToStatus(const worker::Failure& failure) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(const Options& options,
-                                                                    Deadline deadline) {
+absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(const Options& options) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
     return os::ErrnoStatus(errno, "start image worker: socketpair");
@@ -54,17 +59,19 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(const Option
   const os::UniqueFd theirs(pair[1]);
   os::SpawnOptions spawn;
   spawn.path = options.path;
-  spawn.argv = {"berth-image", "import",
+  const bool pull = options.mode == Mode::kPull;
+  spawn.argv = {"berth-image", pull ? "pull" : "import",
                 absl::StrCat("--max-layer-bytes=", options.max_layer_bytes)};
-  spawn.fds = {{theirs.get(), 3}, {options.archive_fd, 4}, {options.staging_fd, 5}};
-  spawn.clone_flags = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+  spawn.fds = {{theirs.get(), 3}, {options.staging_fd, 5}};
+  if (!pull) spawn.fds.emplace_back(options.archive_fd, 4);
+  spawn.clone_flags = CLONE_NEWIPC | CLONE_NEWUTS | (pull ? 0UL : CLONE_NEWNET);
   ASSIGN_OR_RETURN_CTX(os::Child child, os::Spawn(spawn), "start image worker");
   return std::unique_ptr<WorkerProcess>(
-      new WorkerProcess(std::move(child), std::move(ours), deadline));
+      new WorkerProcess(std::move(child), std::move(ours), options));
 }
 
-WorkerProcess::WorkerProcess(os::Child child, os::UniqueFd socket, Deadline deadline)
-    : child_(std::move(child)), socket_(std::move(socket)), deadline_(deadline) {}
+WorkerProcess::WorkerProcess(os::Child child, os::UniqueFd socket, const Options& options)
+    : child_(std::move(child)), socket_(std::move(socket)), options_(options) {}
 
 WorkerProcess::~WorkerProcess() {
   if (reaped_) return;
@@ -82,17 +89,28 @@ absl::StatusOr<int> WorkerProcess::Reap(Deadline deadline) {
 }
 
 absl::Status WorkerProcess::WaitFor(short events) {
-  pollfd p{socket_.get(), events, 0};
+  const Cancel* cancel = options_.cancel;
+  const Deadline silence = Deadline::After(options_.max_silence);
+  pollfd p[2] = {{socket_.get(), events, 0}, {cancel == nullptr ? -1 : cancel->fd(), POLLIN, 0}};
   for (;;) {
-    const int n = poll(&p, 1, deadline_.PollMillis());
-    if (n > 0) return absl::OkStatus();
+    if (cancel != nullptr && cancel->cancelled()) return absl::CancelledError("cancelled");
+    const int n = poll(p, 2, options_.deadline.Min(silence).PollMillis());
     if (n < 0 && errno != EINTR) return os::ErrnoStatus(errno, "poll image worker");
-    if (deadline_.Expired()) return absl::DeadlineExceededError("image worker takes too long");
+    if (p[0].revents != 0 && n > 0) return absl::OkStatus();
+    if (options_.deadline.Expired()) {
+      return absl::DeadlineExceededError("image worker takes too long");
+    }
+    if (silence.Expired()) return absl::DeadlineExceededError("image worker makes no progress");
   }
 }
 
+// Of a worker that has said its last word: it has nothing left to do.
+Deadline WorkerProcess::EndOfWait() const {
+  return options_.deadline.Min(Deadline::After(absl::Seconds(30)));
+}
+
 absl::Status WorkerProcess::Gone() {
-  ASSIGN_OR_RETURN(const int status, Reap(deadline_));
+  ASSIGN_OR_RETURN(const int status, Reap(EndOfWait()));
   return absl::InternalError(absl::StrCat("image worker ended early: ", HowItEnded(status)));
 }
 
@@ -110,6 +128,14 @@ absl::Status WorkerProcess::ReadExactly(char* data, size_t size) {
 }
 
 absl::StatusOr<worker::FromWorker> WorkerProcess::Receive() {
+  for (;;) {
+    ASSIGN_OR_RETURN(worker::FromWorker message, ReceiveAny());
+    if (!message.has_progress()) return message;
+    options_.on_progress(message.progress());
+  }
+}
+
+absl::StatusOr<worker::FromWorker> WorkerProcess::ReceiveAny() {
   uint32_t size = 0;
   RETURN_IF_ERROR(ReadExactly(reinterpret_cast<char*>(&size), sizeof size));
   size = le32toh(size);
@@ -147,7 +173,7 @@ absl::Status WorkerProcess::Send(const worker::ToWorker& message) {
 }
 
 absl::Status WorkerProcess::Finish() {
-  ASSIGN_OR_RETURN(const int status, Reap(deadline_));
+  ASSIGN_OR_RETURN(const int status, Reap(EndOfWait()));
   if (status != 0) {
     return absl::InternalError(absl::StrCat("image worker failed: ", HowItEnded(status)));
   }
