@@ -5,7 +5,8 @@
 
 namespace berth::sandbox {
 
-absl::StatusOr<cri::ExecSyncResponse> ExecSync(Core& core, const cri::ExecSyncRequest& request) {
+absl::StatusOr<cri::ExecSyncResponse> ExecSync(Core& core, const cri::ExecSyncRequest& request,
+                                               const Cancel& cancel) {
   ASSIGN_OR_RETURN(const ContainerPtr container, FindContainer(core, request.container_id()));
   if (request.cmd().empty() || request.cmd(0).empty()) return Invalid("cmd", "must not be empty");
   if (request.timeout() < 0) {
@@ -17,6 +18,7 @@ absl::StatusOr<cri::ExecSyncResponse> ExecSync(Core& core, const cri::ExecSyncRe
         absl::StrCat("exec in container ", container->id.str(), ": it is ", Name(state)));
   }
   shim::ExecOptions options;
+  options.cancel = &cancel;
   options.args.assign(request.cmd().begin(), request.cmd().end());
   if (request.timeout() > 0) options.timeout = absl::Seconds(request.timeout());
   ASSIGN_OR_RETURN_CTX(shim::ExecOutput output, core.shims->ExecSync(container->id, options),

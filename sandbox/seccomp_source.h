@@ -15,6 +15,10 @@ class SeccompSource {
   // The runtime's default profile for a process whose bounding set is `capabilities` (bit N =
   // capability N), as ready sock_filter bytes.
   virtual absl::StatusOr<std::string> ProgramFor(uint64_t capabilities) = 0;
+  // The same of the profile in a file of this node, which is read now. InvalidArgument names the
+  // file, the place in it and what is wrong there.
+  virtual absl::StatusOr<std::string> ProgramFromFile(const std::string& path,
+                                                      uint64_t capabilities) = 0;
 };
 
 }  // namespace berth::sandbox

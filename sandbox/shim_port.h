@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/os/process_watcher.h"
 #include "shim/client.h"
 #include "shim/launcher.h"
 #include "shim/watcher.h"
@@ -32,13 +33,19 @@ class ShimPort {
   // From now on one event of this container reaches the listener.
   virtual absl::Status Watch(const ContainerId& id, Deadline deadline) = 0;
   virtual void Unwatch(const ContainerId& id) = 0;
-  // The listener is not called any more once this returns; Watch then fails.
+  // From now on the end of this pod's init reaches the other listener. NotFound: it has ended.
+  virtual absl::Status WatchInit(const SandboxId& id, pid_t pid, uint64_t start_time) = 0;
+  virtual void UnwatchInit(const SandboxId& id) = 0;
+  // The listeners are not called any more once this returns; Watch then fails.
   virtual void StopEvents() = 0;
 };
 
-// `listener` runs on the watcher's thread: short, never blocking. `launcher` is not owned.
+using InitListener = std::function<void(const SandboxId&)>;
+
+// The listeners run on the watchers' threads: short, never blocking. `launcher` is not owned.
 absl::StatusOr<std::unique_ptr<ShimPort>> MakeShimPort(shim::Launcher* launcher,
                                                        std::string boot_id,
-                                                       shim::Watcher::Callback listener);
+                                                       shim::Watcher::Callback listener,
+                                                       InitListener init_listener);
 
 }  // namespace berth::sandbox

@@ -3,6 +3,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/os/process.h"
 #include "base/status_macros.h"
 #include "sandbox/deprecated_fields.h"
@@ -94,6 +95,45 @@ absl::StatusOr<std::vector<std::string>> Paths(
   return std::vector<std::string>(paths.begin(), paths.end());
 }
 
+absl::StatusOr<SeccompProfile> LocalhostProfile(const std::string& field, const std::string& path) {
+  if (!IsCleanAbsolutePath(path)) {
+    return Invalid(field, absl::StrCat("\"", path, "\" is not a clean absolute path"));
+  }
+  return SeccompProfile{SeccompChoice::kLocalhost, path};
+}
+
+absl::StatusOr<SeccompProfile> ProfileOf(const cri::SecurityProfile& profile) {
+  const std::string field = "security_context.seccomp.";
+  const std::string& path = profile.localhost_ref();
+  if (profile.profile_type() != cri::SecurityProfile::Localhost && !path.empty()) {
+    return Invalid(field + "localhost_ref", "given for another type than Localhost");
+  }
+  switch (profile.profile_type()) {
+    case cri::SecurityProfile::RuntimeDefault:
+      return SeccompProfile{SeccompChoice::kRuntimeDefault, ""};
+    case cri::SecurityProfile::Unconfined:
+      return SeccompProfile{};
+    case cri::SecurityProfile::Localhost:
+      return LocalhostProfile(field + "localhost_ref", path);
+    default:  // proto3 enums are open: another number may arrive
+      return NotOffered(field + "profile_type", static_cast<int>(profile.profile_type()));
+  }
+}
+
+template <typename SecurityContext>
+absl::StatusOr<SeccompProfile> SeccompOf(const SecurityContext& security) {
+  if (security.has_seccomp()) return ProfileOf(security.seccomp());
+  const std::string field = "security_context.seccomp_profile_path";
+  const std::string& path = DeprecatedSeccompPath(security);
+  if (path.empty() || path == "unconfined") return SeccompProfile{};
+  if (path == "runtime/default" || path == "docker/default") {
+    return SeccompProfile{SeccompChoice::kRuntimeDefault, ""};
+  }
+  absl::string_view local = path;
+  if (absl::ConsumePrefix(&local, "localhost/")) return LocalhostProfile(field, std::string(local));
+  return Invalid(field, absl::StrCat("\"", path, "\" is not a profile"));
+}
+
 }  // namespace
 
 absl::StatusOr<CapabilitySets> ToCapabilities(const cri::LinuxContainerSecurityContext& security,
@@ -124,26 +164,13 @@ absl::StatusOr<CapabilitySets> ToCapabilities(const cri::LinuxContainerSecurityC
   return sets;
 }
 
-absl::StatusOr<SeccompChoice> ToSeccomp(const cri::LinuxContainerSecurityContext& security) {
-  if (security.privileged()) return SeccompChoice::kUnconfined;
-  if (security.has_seccomp()) {
-    const cri::SecurityProfile& profile = security.seccomp();
-    if (profile.profile_type() == cri::SecurityProfile::Localhost) {
-      return NotOffered("security_context.seccomp.profile_type",
-                        absl::StrCat("Localhost \"", profile.localhost_ref(), "\""));
-    }
-    if (!profile.localhost_ref().empty()) {
-      return Invalid("security_context.seccomp.localhost_ref",
-                     "given for another type than Localhost");
-    }
-    return profile.profile_type() == cri::SecurityProfile::RuntimeDefault
-               ? SeccompChoice::kRuntimeDefault
-               : SeccompChoice::kUnconfined;
-  }
-  const std::string& path = DeprecatedSeccompPath(security);
-  if (path.empty() || path == "unconfined") return SeccompChoice::kUnconfined;
-  if (path == "runtime/default" || path == "docker/default") return SeccompChoice::kRuntimeDefault;
-  return NotOffered("security_context.seccomp_profile_path", absl::StrCat("\"", path, "\""));
+absl::StatusOr<SeccompProfile> ToSeccomp(const cri::LinuxContainerSecurityContext& security) {
+  ASSIGN_OR_RETURN(SeccompProfile profile, SeccompOf(security));
+  return security.privileged() ? SeccompProfile{} : std::move(profile);
+}
+
+absl::Status CheckSeccomp(const cri::LinuxSandboxSecurityContext& security) {
+  return SeccompOf(security).status();
 }
 
 absl::Status CheckAppArmor(const cri::LinuxContainerSecurityContext& security, bool has_apparmor) {

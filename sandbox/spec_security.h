@@ -26,8 +26,16 @@ struct CapabilitySets {
 absl::StatusOr<CapabilitySets> ToCapabilities(const cri::LinuxContainerSecurityContext& security,
                                               uint64_t available);
 
-enum class SeccompChoice { kUnconfined, kRuntimeDefault };
-absl::StatusOr<SeccompChoice> ToSeccomp(const cri::LinuxContainerSecurityContext& security);
+enum class SeccompChoice { kUnconfined, kRuntimeDefault, kLocalhost };
+struct SeccompProfile {
+  SeccompChoice choice = SeccompChoice::kUnconfined;
+  std::string path;  // of a kLocalhost one: absolute, a file on this node
+};
+// Of the field that has it, the deprecated one where the other is not set. A privileged container
+// has none.
+absl::StatusOr<SeccompProfile> ToSeccomp(const cri::LinuxContainerSecurityContext& security);
+// A pod's own, which confines nothing: no process of a pod runs code that is not Berth's.
+absl::Status CheckSeccomp(const cri::LinuxSandboxSecurityContext& security);
 
 // OK when what is asked for needs no AppArmor here. `has_apparmor`: of the kernel.
 absl::Status CheckAppArmor(const cri::LinuxContainerSecurityContext& security, bool has_apparmor);

@@ -8,7 +8,7 @@
 namespace berth::sandbox {
 
 // NOTREADY first, so that nothing is created in it any more; then its containers, side by side;
-// then its namespaces. Idempotent.
+// then its init, its network and its namespaces. Idempotent.
 absl::Status StopPod(Core& core, Pod& pod);
 // All of the above and the rest, the record last. Idempotent.
 absl::Status RemovePod(Core& core, Pod& pod);

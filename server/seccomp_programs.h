@@ -1,4 +1,5 @@
-// SeccompPrograms: the default profile's programs for sandbox/, compiled once each. Thread-safe.
+// SeccompPrograms: programs of the default profile and of profiles in files, for sandbox/, compiled
+// once each. Thread-safe.
 #pragma once
 
 #include <memory>
