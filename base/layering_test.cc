@@ -35,7 +35,7 @@ const std::map<std::string, std::set<std::string>>& Allowed() {
       {"base/", {"base/"}},
       {"base/os/", {"base/", "base/os/"}},
       {"base/store/", {"base/", "base/os/", "base/store/"}},
-      {"cni/", {"base/", "base/os/", "base/store/", "cni/"}},
+      {"cni/", {"base/", "base/os/", "base/store/", "cni/", "records.pb.h"}},
       {"image/",
        {"base/", "base/os/", "base/store/", "image/", "records.pb.h", "image_worker.pb.h"}},
       {"shim/",
