@@ -66,9 +66,7 @@ TEST_F(SharedPid, ContainersSeeEachOtherUnderTheInit) {
   EXPECT_EQ(Shell(a, "cat /proc/1/comm"), "berth-init\n");
   EXPECT_EQ(Shell(b, "ps -o args | grep -c '^sleep [12]'"), "2\n");
   // A signal from one to the other, as sidecars send it.
-  Shell(a,
-        "kill -TERM $(pidof -o %PPID sleep | tr ' ' '\\n' | while read p; do "
-        "grep -q 2222 /proc/$p/cmdline && echo $p; done)");
+  Shell(a, "kill -TERM $(ps -o pid,args | awk '$2 == \"sleep\" && $3 == \"2222\" {print $1}')");
   EXPECT_EQ(WaitExit(b).exit_code(), 143);
   EXPECT_EQ(Status(a).state(), cri::CONTAINER_RUNNING);
 }
