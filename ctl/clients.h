@@ -43,6 +43,8 @@ class CriClient {
   // Absent: NotFound.
   absl::StatusOr<cri::Image> FindImage(const std::string& reference);
   absl::Status RemoveImage(const std::string& reference);
+  // The image's id. Waits as long as it takes.
+  absl::StatusOr<std::string> PullImage(const std::string& reference, const cri::AuthConfig& auth);
 
  private:
   struct Stubs;

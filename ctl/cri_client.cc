@@ -148,6 +148,16 @@ absl::StatusOr<cri::Image> CriClient::FindImage(const std::string& reference) {
   return std::move(*response.mutable_image());
 }
 
+absl::StatusOr<std::string> CriClient::PullImage(const std::string& reference,
+                                                 const cri::AuthConfig& auth) {
+  cri::PullImageRequest request;
+  request.mutable_image()->set_image(reference);
+  *request.mutable_auth() = auth;
+  ASSIGN_OR_RETURN(const auto response, stubs_->Call(stubs_->images.get(), &Images::PullImage,
+                                                     request, absl::InfiniteDuration()));
+  return response.image_ref();
+}
+
 absl::Status CriClient::RemoveImage(const std::string& reference) {
   cri::RemoveImageRequest request;
   request.mutable_image()->set_image(reference);

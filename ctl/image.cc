@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/os/errno_status.h"
@@ -61,6 +63,35 @@ absl::StatusOr<int> Import(const Context& context, const Words& words) {
   return 0;
 }
 
+// USER:PASSWORD, or @FILE that holds it: what is on a command line every user of the host can read.
+absl::StatusOr<cri::AuthConfig> ReadCredentials(const std::string& text) {
+  std::string pair = text;
+  if (absl::StartsWith(text, "@")) {
+    ASSIGN_OR_RETURN(pair, os::ReadFile(text.substr(1), 64 << 10));
+    absl::StripTrailingAsciiWhitespace(&pair);
+  }
+  const size_t colon = pair.find(':');
+  if (colon == std::string::npos || colon == 0) {
+    return absl::InvalidArgumentError("flag --creds needs USER:PASSWORD or @FILE");
+  }
+  cri::AuthConfig auth;
+  auth.set_username(pair.substr(0, colon));
+  auth.set_password(pair.substr(colon + 1));
+  return auth;
+}
+
+absl::StatusOr<int> Pull(const Context& context, const Words& words) {
+  ASSIGN_OR_RETURN(const Args args, Args::Parse({{"creds", '\0', true}}, words, Order::kAnywhere));
+  if (args.rest().size() != 1) return absl::InvalidArgumentError("image pull needs one IMAGE");
+  cri::AuthConfig auth;
+  if (args.Has("creds")) {
+    ASSIGN_OR_RETURN(auth, ReadCredentials(args.Value("creds")));
+  }
+  ASSIGN_OR_RETURN(const std::string id, context.cri->PullImage(args.rest()[0], auth));
+  RETURN_IF_ERROR(Print(absl::StrCat(id, "\n")));
+  return 0;
+}
+
 absl::StatusOr<int> List(const Context& context, const Words& words) {
   ASSIGN_OR_RETURN(const Args args, Args::Parse({{"quiet", 'q', false}}, words, Order::kAnywhere));
   if (!args.rest().empty()) return absl::InvalidArgumentError("image ls takes no arguments");
@@ -95,9 +126,10 @@ absl::StatusOr<int> Image(const Context& context, const Words& words) {
   const std::string verb = words.empty() ? "" : words[0];
   const Words rest(words.begin() + (words.empty() ? 0 : 1), words.end());
   if (verb == "import") return Import(context, rest);
+  if (verb == "pull") return Pull(context, rest);
   if (verb == "ls") return List(context, rest);
   if (verb == "rm") return Remove(context, rest);
-  return absl::InvalidArgumentError("image needs import, ls or rm");
+  return absl::InvalidArgumentError("image needs pull, import, ls or rm");
 }
 
 }  // namespace berth::ctl

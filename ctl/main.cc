@@ -20,6 +20,7 @@ constexpr char kUsage[] =
     "      -n, --name NAME           of pod and container\n"
     "      -e, --env NAME=VALUE      repeatable\n"
     "      -v, --mount SRC:DST[:ro]  bind mount, repeatable\n"
+    "      --pod-network             an address of its own by CNI, not the host's network\n"
     "      -w, --workdir DIR\n"
     "      --log-dir DIR             default /var/log/berthctl/NAME-UID\n"
     "  exec [-t SECONDS] CONTAINER COMMAND [ARG...]\n"
@@ -31,6 +32,7 @@ constexpr char kUsage[] =
     "      -a, --all                 those that `berthctl run` made\n"
     "      --everything              every pod of the daemon\n"
     "  image import [-n NAME] [--pin] FILE|-\n"
+    "  image pull [--creds USER:PASSWORD|@FILE] IMAGE\n"
     "  image ls [-q]\n"
     "  image rm IMAGE...\n"
     "  state [-j]                    what the daemon is and holds\n"
@@ -55,8 +57,8 @@ const std::map<std::string, Command>& Commands() {
 }
 
 int UsageError(absl::string_view message) {
-  fprintf(stderr, "berthctl: %s\nberthctl --help shows what there is\n",
-          std::string(message).c_str());
+  (void)fprintf(stderr, "berthctl: %s\nberthctl --help shows what there is\n",
+                std::string(message).c_str());
   return 2;
 }
 
@@ -81,7 +83,7 @@ int Main(const Words& words) {
   const absl::StatusOr<int> code =
       command->second({&cri, &admin}, Words(args->rest().begin() + 1, args->rest().end()));
   if (code.ok()) return *code;
-  fprintf(stderr, "berthctl: %s\n", std::string(code.status().message()).c_str());
+  (void)fprintf(stderr, "berthctl: %s\n", std::string(code.status().message()).c_str());
   return name == "run" || name == "exec" ? kOwnFailure : 1;
 }
 

@@ -23,6 +23,17 @@ admin::HostCheck::Verdict ToProto(Verdict verdict) {
   return admin::HostCheck::FAILED;
 }
 
+admin::PullState ToProto(const image::PullStatus& pull) {
+  admin::PullState out;
+  out.set_reference(pull.reference);
+  out.set_seconds(absl::ToDoubleSeconds(pull.age));
+  out.set_queued(pull.queued);
+  out.set_callers(pull.callers);
+  out.set_bytes_received(pull.bytes_received);
+  out.set_bytes_total(pull.bytes_total);
+  return out;
+}
+
 }  // namespace
 
 void FillState(const AdminParts& parts, admin::StateResponse* reply) {
@@ -46,6 +57,7 @@ void FillState(const AdminParts& parts, admin::StateResponse* reply) {
   reply->set_containers(counts.containers);
   reply->set_running_containers(counts.running);
   reply->set_images(static_cast<int32_t>(parts.images->List().size()));
+  for (const image::PullStatus& pull : parts.images->Pulls()) *reply->add_pulls() = ToProto(pull);
   reply->set_quarantined_records(counts.quarantined);
   reply->set_calls_in_flight(parts.edge->in_flight());
   const ProcessUse use = ReadProcessUse();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -37,6 +38,19 @@ struct ImageServiceConfig {
   int64_t layer_limit_bytes = 32ll << 30;
   int64_t archive_limit_bytes = 64ll << 30;
   absl::Duration import_timeout = absl::Minutes(30);
+  std::string registry_hosts_dir = "/etc/berth/certs.d";  // "" = none is read
+  int64_t pull_parallel_layers = 3;
+  int64_t pull_max_concurrent = 8;
+  absl::Duration pull_no_progress_timeout = absl::Minutes(5);
+};
+
+struct NetworkConfig {
+  std::string conf_dir = "/etc/cni/net.d";
+  std::string bin_dirs = "/opt/cni/bin:/usr/lib/cni";  // as PATH is written
+  std::string netns_dir = "/run/netns";
+  absl::Duration plugin_timeout = absl::Minutes(2);
+
+  std::vector<std::string> BinDirs() const;
 };
 
 struct RuntimeServiceConfig {
@@ -57,6 +71,7 @@ struct Config {
   ServerConfig server;
   ImageServiceConfig image;
   RuntimeServiceConfig runtime;
+  NetworkConfig network;
   std::string failpoints;  // only in builds with failpoints
 
   // Where each key that is not at its default was set: "server.cri_socket" -> "file:line:column".

@@ -18,6 +18,7 @@ constexpr int64_t kMiB = 1ll << 20;
 constexpr int64_t kGiB = 1ll << 30;
 
 // One line a key: BERTH_FIELD(std::string, server.cri_socket) is a function to that member.
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a type and a member, not expressions
 #define BERTH_FIELD(type, member) [](Config& c) -> type& { return c.member; }
 
 std::vector<Option> PathOptions() {
@@ -91,6 +92,36 @@ std::vector<Option> ImageOptions() {
        DurationOption{BERTH_FIELD(absl::Duration, image.import_timeout), absl::Seconds(1), 1,
                       86400},
        "an import that takes longer is given up"},
+      {"image.registry_hosts_dir", "registry-hosts-dir",
+       TextOption{BERTH_FIELD(std::string, image.registry_hosts_dir), Check::kOptionalPath},
+       "HOST/hosts.toml in it names mirrors and certificates, read for each pull; empty: none"},
+      {"image.pull_parallel_layers", "",
+       NumberOption{BERTH_FIELD(int64_t, image.pull_parallel_layers), 1, 32},
+       "layers of one image that are fetched and unpacked at the same time"},
+      {"image.pull_max_concurrent", "",
+       NumberOption{BERTH_FIELD(int64_t, image.pull_max_concurrent), 1, 64},
+       "images that are pulled at the same time; more wait for their turn"},
+      {"image.pull_no_progress_timeout_seconds", "",
+       DurationOption{BERTH_FIELD(absl::Duration, image.pull_no_progress_timeout), absl::Seconds(1),
+                      1, 86400},
+       "a transfer that brings no byte for so long has failed"},
+  };
+}
+
+std::vector<Option> NetworkOptions() {
+  return {
+      {"network.conf_dir", "cni-conf-dir",
+       TextOption{BERTH_FIELD(std::string, network.conf_dir), Check::kAbsolutePath},
+       "CNI configuration: the first file, by name, that is good; looked at again when it changes"},
+      {"network.bin_dirs", "cni-bin-dirs", TextOption{BERTH_FIELD(std::string, network.bin_dirs)},
+       "where CNI plugins are looked for, directories with ':' between them"},
+      {"network.netns_dir", "netns-dir",
+       TextOption{BERTH_FIELD(std::string, network.netns_dir), Check::kAbsolutePath},
+       "where the network namespaces of pods are pinned, as berth-<pod id>"},
+      {"network.plugin_timeout_seconds", "cni-plugin-timeout",
+       DurationOption{BERTH_FIELD(absl::Duration, network.plugin_timeout), absl::Seconds(1), 1,
+                      3600},
+       "a CNI plugin call that takes longer is killed and has failed"},
   };
 }
 
@@ -200,7 +231,7 @@ const std::vector<Option>& Options() {
   static const auto* options = [] {
     auto* all = new std::vector<Option>;
     for (std::vector<Option> part :
-         {PathOptions(), ServerOptions(), ImageOptions(), RuntimeOptionTable()}) {
+         {PathOptions(), ServerOptions(), ImageOptions(), NetworkOptions(), RuntimeOptionTable()}) {
       all->insert(all->end(), part.begin(), part.end());
     }
 #if BERTH_FAILPOINTS

@@ -11,7 +11,8 @@ using grpc::ServerUnaryReactor;
 
 class ImageService final : public cri::ImageService::CallbackService {
  public:
-  ImageService(Edge* edge, image::ImageStore* images) : edge_(edge), images_(images) {}
+  ImageService(Edge* edge, image::ImageStore* images, const RuntimeFacts* facts)
+      : edge_(edge), images_(images), facts_(facts) {}
 
   ServerUnaryReactor* ListImages(CallbackServerContext* context, const cri::ListImagesRequest* q,
                                  cri::ListImagesResponse* r) override {
@@ -40,9 +41,13 @@ class ImageService final : public cri::ImageService::CallbackService {
     return edge_->Unary(context, "ImageFsInfo", Lane::kWaiting, q, r,
                         [this](const auto&, auto* reply) { return FillFsInfo(*images_, reply); });
   }
-  ServerUnaryReactor* PullImage(CallbackServerContext* context, const cri::PullImageRequest*,
-                                cri::PullImageResponse*) override {
-    return edge_->Refuse(context, "PullImage");
+  ServerUnaryReactor* PullImage(CallbackServerContext* context, const cri::PullImageRequest* q,
+                                cri::PullImageResponse* r) override {
+    return edge_->Unary(context, "PullImage", Lane::kWaiting, q, r,
+                        [this](const auto& request, auto* reply, const Cancel& cancel) {
+                          return PullImageByName(images_, facts_->default_handler, request, cancel,
+                                                 reply);
+                        });
   }
   grpc::ServerWriteReactor<cri::StreamImagesResponse>* StreamImages(
       CallbackServerContext*, const cri::StreamImagesRequest*) override {
@@ -52,12 +57,14 @@ class ImageService final : public cri::ImageService::CallbackService {
  private:
   Edge* const edge_;
   image::ImageStore* const images_;
+  const RuntimeFacts* const facts_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeImageService(Edge* edge, image::ImageStore* images) {
-  return std::make_unique<ImageService>(edge, images);
+std::unique_ptr<grpc::Service> MakeImageService(Edge* edge, image::ImageStore* images,
+                                                const RuntimeFacts* facts) {
+  return std::make_unique<ImageService>(edge, images, facts);
 }
 
 }  // namespace berth::server

@@ -16,6 +16,7 @@ namespace berth::server {
 // Borrowed: all pointers outlive the services.
 std::unique_ptr<grpc::Service> MakeRuntimeService(Edge* edge, sandbox::Runtime* runtime,
                                                   const RuntimeFacts* facts);
-std::unique_ptr<grpc::Service> MakeImageService(Edge* edge, image::ImageStore* images);
+std::unique_ptr<grpc::Service> MakeImageService(Edge* edge, image::ImageStore* images,
+                                                const RuntimeFacts* facts);
 
 }  // namespace berth::server

@@ -11,8 +11,10 @@
 #include "base/log.h"
 #include "base/os/cgroup.h"
 #include "base/os/file.h"
+#include "base/os/pod_namespaces.h"
 #include "base/status_macros.h"
 #include "base/store/store.h"
+#include "cni/network.h"
 #include "image/image_store.h"
 #include "sandbox/runtime.h"
 #include "server/admin_service.h"
@@ -34,6 +36,10 @@ image::ImageStore::Options ImageOptions(const Config& config) {
   options.worker_path = config.image.worker_path;
   options.max_layer_bytes = static_cast<uint64_t>(config.image.layer_limit_bytes);
   options.import_timeout = config.image.import_timeout;
+  options.registry_hosts_dir = config.image.registry_hosts_dir;
+  options.pull_parallel_layers = static_cast<uint32_t>(config.image.pull_parallel_layers);
+  options.pull_max_concurrent = static_cast<size_t>(config.image.pull_max_concurrent);
+  options.pull_no_progress_timeout = config.image.pull_no_progress_timeout;
   return options;
 }
 
@@ -46,11 +52,20 @@ shim::Launcher::Options LauncherOptions(const Config& config) {
   return options;
 }
 
+cni::Network::Options NetworkOptions(const Config& config) {
+  cni::Network::Options options;
+  options.conf_dir = config.network.conf_dir;
+  options.bin_dirs = config.network.BinDirs();
+  options.plugin_timeout = config.network.plugin_timeout;
+  return options;
+}
+
 sandbox::RuntimeOptions SandboxOptions(const Config& config, const FileLimit& files,
                                        sandbox::SeccompSource* seccomp) {
   sandbox::RuntimeOptions options;
   options.data_dir = config.data_dir;
   options.run_dir = config.run_dir;
+  options.netns_dir = config.network.netns_dir;
   options.cgroup_root = config.runtime.cgroup_root;
   options.default_runtime_handler = config.runtime.default_handler;
   options.shm_bytes = static_cast<uint64_t>(config.runtime.shm_bytes);
@@ -109,7 +124,7 @@ struct Daemon::Parts {
   absl::Status StartDomain();
   void ImportAtStart();
   absl::Status OpenSockets();
-  void LeaveCgroups() const;
+  void LeaveNothing() const;
 
   const Config& config;
   StateDir data;
@@ -126,6 +141,7 @@ struct Daemon::Parts {
   std::unique_ptr<sandbox::SeccompSource> seccomp;
   std::unique_ptr<image::ImageStore> images;
   std::unique_ptr<shim::Launcher> launcher;
+  std::unique_ptr<cni::Network> network;
   std::unique_ptr<sandbox::Runtime> runtime;
   std::unique_ptr<Edge> edge;
   std::vector<std::unique_ptr<grpc::Service>> services;
@@ -142,9 +158,12 @@ absl::Status Daemon::Parts::StartDomain() {
   ASSIGN_OR_RETURN(seccomp, OpenSeccompPrograms(config.data_dir + "/seccomp"));
   ASSIGN_OR_RETURN_CTX(launcher, shim::Launcher::Open(LauncherOptions(config), cgroups),
                        "open shim launcher");
+  ASSIGN_OR_RETURN_CTX(network, cni::Network::Open(NetworkOptions(config), store.get()),
+                       "open network");
   ASSIGN_OR_RETURN_CTX(runtime,
                        sandbox::Runtime::Start(SandboxOptions(config, file_limit, seccomp.get()),
-                                               cgroups, store.get(), images.get(), launcher.get()),
+                                               cgroups, store.get(), images.get(), launcher.get(),
+                                               network.get()),
                        "start runtime");
   runtime_ms = watch.Lap();
   return absl::OkStatus();
@@ -167,7 +186,7 @@ void Daemon::Parts::ImportAtStart() {
 absl::Status Daemon::Parts::OpenSockets() {
   edge = std::make_unique<Edge>(config.server, &metrics);
   services.push_back(MakeRuntimeService(edge.get(), runtime.get(), &facts));
-  services.push_back(MakeImageService(edge.get(), images.get()));
+  services.push_back(MakeImageService(edge.get(), images.get(), &facts));
   services.push_back(MakeAdminService(
       {edge.get(), &metrics, runtime.get(), images.get(), &cgroups, &config, &facts}));
   ASSIGN_OR_RETURN(SocketPath admin, SocketPath::Prepare(config.AdminSocket(), 0600, 0));
@@ -178,13 +197,16 @@ absl::Status Daemon::Parts::OpenSockets() {
   return absl::OkStatus();
 }
 
-// A daemon that leaves nothing running leaves no cgroup either.
-void Daemon::Parts::LeaveCgroups() const {
+// A daemon that leaves nothing running leaves no cgroup and no mount either.
+void Daemon::Parts::LeaveNothing() const {
   const sandbox::RuntimeCounts counts = runtime->Counts();
   if (counts.sandboxes + counts.containers > 0) return;
   const absl::Status left =
       cgroups.Remove(config.runtime.cgroup_root, Deadline::After(absl::Seconds(2)));
   if (!left.ok()) LogWarning("cannot remove cgroup", {{"error", left.message()}});
+  if (const absl::Status s = os::PinTable::Remove(config.run_dir); !s.ok()) {
+    LogWarning("cannot remove the table of pinned namespaces", {{"error", s.message()}});
+  }
 }
 
 Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -228,7 +250,7 @@ bool Daemon::Stop() {
   parts_->cri_server->Shutdown(deadline);
   parts_->admin_server->Shutdown(deadline);
   if (parts_->edge->Drain(deadline)) {
-    parts_->LeaveCgroups();
+    parts_->LeaveNothing();
     return true;
   }
   LogWarning("calls are left under way", {{"calls", parts_->edge->in_flight()}});

@@ -6,7 +6,8 @@
 //                         └──► kWaiting    a thread of its own at once, or refused: stops, execs
 //
 // So 1,000 waiting calls take no thread that Version, Status and List need. A client that goes away
-// (cancel, deadline) is answered at once and forgotten; the work goes on, so that a retry can join.
+// (cancel, deadline) is answered at once and forgotten; the work goes on, so that a retry can join,
+// unless its handler takes a Cancel.
 // Thread-safe.
 #pragma once
 
@@ -14,12 +15,15 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/worker_pool.h"
@@ -56,7 +60,8 @@ class Edge {
   // Borrowed: `metrics` outlives it.
   Edge(const ServerConfig& config, Metrics* metrics);
 
-  // One unary call: `handler` is absl::Status(const Request&, Response*).
+  // One unary call: `handler` is absl::Status(const Request&, Response*), or has a third parameter
+  // const Cancel&, which is set when the client goes away.
   template <typename Request, typename Response, typename Handler>
   grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const char* method,
                                   Lane lane, const Request* request, Response* response,
@@ -97,6 +102,9 @@ class Edge {
  private:
   template <typename Request, typename Response>
   class PooledCall;
+  template <typename Request, typename Response, typename Handler>
+  static absl::Status RunHandler(const Handler& handler, const Request& request, Response* response,
+                                 const Cancel& cancel);
 
   void Finished();
 
@@ -126,11 +134,14 @@ class Edge::PooledCall final : public grpc::ServerUnaryReactor {
     const Request request;
     Response response;
     Call call;
+    Cancel cancel;  // set when the client is gone
     Mutex mu;
     PooledCall* waiter ABSL_GUARDED_BY(mu) = nullptr;  // null once somebody is about to Finish it
   };
 
-  PooledCall(std::shared_ptr<Work> work, Response* reply) : work_(std::move(work)), reply_(reply) {
+  PooledCall(std::shared_ptr<Work> work, Response* reply,
+             std::chrono::system_clock::time_point deadline)
+      : work_(std::move(work)), reply_(reply), deadline_(deadline) {
     MutexLock lock(&work_->mu);
     work_->waiter = this;
   }
@@ -153,14 +164,29 @@ class Edge::PooledCall final : public grpc::ServerUnaryReactor {
       if (work_->waiter == nullptr) return;
       work_->waiter = nullptr;
     }
-    Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the client went away"));
+    work_->cancel.Set();
+    // A client whose own clock is behind hears from us first: it must hear why.
+    const bool late = std::chrono::system_clock::now() >= deadline_;
+    Finish(late ? grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "the client's deadline passed")
+                : grpc::Status(grpc::StatusCode::CANCELLED, "the client went away"));
   }
   void OnDone() override { delete this; }
 
  private:
   const std::shared_ptr<Work> work_;
   Response* const reply_;
+  const std::chrono::system_clock::time_point deadline_;
 };
+
+template <typename Request, typename Response, typename Handler>
+absl::Status Edge::RunHandler(const Handler& handler, const Request& request, Response* response,
+                              const Cancel& cancel) {
+  if constexpr (std::is_invocable_v<Handler, const Request&, Response*, const Cancel&>) {
+    return handler(request, response, cancel);
+  } else {
+    return handler(request, response);
+  }
+}
 
 template <typename Request, typename Response, typename Handler>
 grpc::ServerUnaryReactor* Edge::Unary(grpc::CallbackServerContext* context, const char* method,
@@ -169,14 +195,14 @@ grpc::ServerUnaryReactor* Edge::Unary(grpc::CallbackServerContext* context, cons
   if (lane == Lane::kInline) {
     Call call(this, method, lane, SubjectOf(*request));
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(call.Done(handler(*request, response)));
+    reactor->Finish(call.Done(RunHandler(handler, *request, response, Cancel())));
     return reactor;
   }
   using Pooled = PooledCall<Request, Response>;
   auto work = std::make_shared<typename Pooled::Work>(this, method, lane, *request);
-  auto* reactor = new Pooled(work, response);  // deleted by its OnDone
+  auto* reactor = new Pooled(work, response, context->deadline());  // deleted by its OnDone
   const absl::Status accepted = Submit(lane, [work, handler = std::move(handler)] {
-    Pooled::Complete(work.get(), handler(work->request, &work->response));
+    Pooled::Complete(work.get(), RunHandler(handler, work->request, &work->response, work->cancel));
   });
   if (!accepted.ok()) Pooled::Complete(work.get(), accepted);
   return reactor;

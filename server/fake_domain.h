@@ -1,6 +1,8 @@
 // Stand-ins for what the services serve, for tests in this folder. Thread-safe.
 #pragma once
 
+#include <poll.h>
+
 #include "absl/strings/str_cat.h"
 #include "base/mutex.h"
 #include "base/os/file.h"
@@ -9,13 +11,14 @@
 
 namespace berth::server {
 
-// Knows no pod and no container; ExecSync waits until Release.
+// Knows no pod and no container; ExecSync waits until Release or cancelled.
 class FakeRuntime final : public sandbox::Runtime {
   template <typename Response>
   using Result = absl::StatusOr<Response>;
   using Ok = absl::Status;
 
  public:
+  static constexpr int64_t kUntilCancelled = 4711;  // ExecSync with this timeout
   Result<sandbox::cri::RunPodSandboxResponse> RunPodSandbox(
       const sandbox::cri::RunPodSandboxRequest&) override {
     return absl::InvalidArgumentError("run pod sandbox: no metadata");
@@ -48,7 +51,13 @@ class FakeRuntime final : public sandbox::Runtime {
       const sandbox::cri::ListContainersRequest&) override {
     return sandbox::cri::ListContainersResponse();
   }
-  Result<sandbox::cri::ExecSyncResponse> ExecSync(const sandbox::cri::ExecSyncRequest&) override {
+  Result<sandbox::cri::ExecSyncResponse> ExecSync(const sandbox::cri::ExecSyncRequest& request,
+                                                  const Cancel& cancel) override {
+    if (request.timeout() == kUntilCancelled) {
+      pollfd p{cancel.fd(), POLLIN, 0};
+      (void)poll(&p, 1, 60000);  // the caller sees from the status what came
+      return cancel.cancelled() ? absl::CancelledError("cancelled") : absl::InternalError("late");
+    }
     MutexLock lock(&mu_);
     ++callers_;
     cv_.NotifyAll();
@@ -78,6 +87,10 @@ class FakeRuntime final : public sandbox::Runtime {
     return sandbox::cri::ListPodSandboxStatsResponse();
   }
   sandbox::RuntimeCounts Counts() const override { return {1, 2, 1, 0}; }
+  Ok NetworkReady() const override {
+    return absl::FailedPreconditionError("no CNI configuration in /etc/cni/net.d");
+  }
+  bool HasUserNamespaces() const override { return true; }
 
   bool WaitForCallers(int count) {
     const Deadline deadline = Deadline::After(absl::Seconds(60));
@@ -110,6 +123,14 @@ class FakeImages final : public image::ImageStore {
     return images_;
   }
   absl::Status ImportDirectory(const std::string&) override { return {}; }
+  // The first image, or the error that was set.
+  absl::StatusOr<image::ImagePtr> Pull(const image::PullOptions& options, const Cancel&) override {
+    MutexLock lock(&mu_);
+    pulled_ = options;
+    if (!pull_error_.ok()) return pull_error_;
+    return images_.front();
+  }
+  std::vector<image::PullStatus> Pulls() const override { return {}; }
   std::vector<image::ImagePtr> List() const override { return images_; }
   image::ImagePtr Find(absl::string_view reference) const override {
     for (const image::ImagePtr& image : images_) {
@@ -129,6 +150,14 @@ class FakeImages final : public image::ImageStore {
   void Add(image::Image image) {
     images_.push_back(std::make_shared<image::Image>(std::move(image)));
   }
+  void FailPulls(const absl::Status& error) {
+    MutexLock lock(&mu_);
+    pull_error_ = error;
+  }
+  image::PullOptions pulled() {
+    MutexLock lock(&mu_);
+    return pulled_;
+  }
   // The bytes of the last archive.
   std::string imported() {
     MutexLock lock(&mu_);
@@ -138,6 +167,8 @@ class FakeImages final : public image::ImageStore {
  private:
   Mutex mu_;
   std::string imported_ ABSL_GUARDED_BY(mu_);
+  image::PullOptions pulled_ ABSL_GUARDED_BY(mu_);
+  absl::Status pull_error_ ABSL_GUARDED_BY(mu_);
   std::vector<image::ImagePtr> images_;
 };
 

@@ -2,7 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/clock.h"
 #include "base/status_macros.h"
@@ -33,6 +35,11 @@ std::string VerboseInfo(const image::Image& image) {
                  {"Volumes", c.volumes},
                  {"Labels", c.labels}}},
                {"rootfs", {{"type", "layers"}, {"diff_ids", layers}}}});
+}
+
+image::RegistryAuth ToAuth(const cri::AuthConfig& auth) {
+  return {auth.username(),       auth.password(),       auth.auth(),
+          auth.identity_token(), auth.registry_token(), auth.server_address()};
 }
 
 }  // namespace
@@ -73,6 +80,27 @@ absl::Status FillImageStatus(const image::ImageStore& images,
   if (image == nullptr) return absl::OkStatus();
   *reply->mutable_image() = ToCri(*image);
   if (request.verbose()) (*reply->mutable_info())["info"] = VerboseInfo(*image);
+  return absl::OkStatus();
+}
+
+absl::Status PullImageByName(image::ImageStore* images, const std::string& default_handler,
+                             const cri::PullImageRequest& request, const Cancel& cancel,
+                             cri::PullImageResponse* reply) {
+  const cri::ImageSpec& wanted = request.image();
+  if (wanted.image().empty()) return absl::InvalidArgumentError("pull image: no image is named");
+  const std::string& handler = wanted.runtime_handler();
+  if (!handler.empty() && handler != default_handler) {
+    return absl::InvalidArgumentError(absl::StrCat("pull image ", absl::CHexEscape(wanted.image()),
+                                                   ": no runtime for \"", absl::CHexEscape(handler),
+                                                   "\" is configured"));
+  }
+  const absl::StatusOr<image::ImagePtr> image =
+      images->Pull({wanted.image(), ToAuth(request.auth())}, cancel);
+  if (image.status().code() == absl::StatusCode::kUnavailable) {
+    return WithCode(absl::StatusCode::kUnknown, image.status(), "RegistryUnavailable");
+  }
+  if (!image.ok()) return image.status();
+  reply->set_image_ref((*image)->id.str());
   return absl::OkStatus();
 }
 

@@ -17,6 +17,12 @@ void FillImageList(const image::ImageStore& images, const cri::ListImagesRequest
 absl::Status FillImageStatus(const image::ImageStore& images,
                              const cri::ImageStatusRequest& request,
                              cri::ImageStatusResponse* reply);
+// InvalidArgument: no image, or a runtime handler that there is not ("" and `default_handler` are).
+// What says that no registry answered has code Unknown and begins with the CRI's word for it:
+// kubelet looks for the word at the very beginning, and only of that code.
+absl::Status PullImageByName(image::ImageStore* images, const std::string& default_handler,
+                             const cri::PullImageRequest& request, const Cancel& cancel,
+                             cri::PullImageResponse* reply);
 absl::Status RemoveImageByName(image::ImageStore* images, const cri::RemoveImageRequest& request);
 absl::Status FillFsInfo(const image::ImageStore& images, cri::ImageFsInfoResponse* reply);
 

@@ -65,6 +65,50 @@ TEST(ImageMessagesTest, TheUserIsANumberOrAName) {
   EXPECT_FALSE(ToCri(MakeImage("")).has_uid());
 }
 
+TEST(PullImageTest, TheReferenceIsTheIdAndTheCredentialsArePassedOn) {
+  FakeImages images;
+  images.Add(MakeImage("0"));
+  cri::PullImageRequest request;
+  cri::PullImageResponse reply;
+  request.mutable_image()->set_image("x:1");
+  request.mutable_image()->set_runtime_handler("berth");
+  request.mutable_auth()->set_username("me");
+  request.mutable_auth()->set_registry_token("token");
+  EXPECT_TRUE(PullImageByName(&images, "berth", request, Cancel(), &reply).ok());
+  EXPECT_EQ(reply.image_ref(), MakeImage("0").id.str());
+  EXPECT_EQ(images.pulled().reference, "x:1");
+  EXPECT_EQ(images.pulled().auth.username, "me");
+  EXPECT_EQ(images.pulled().auth.registry_token, "token");
+}
+
+TEST(PullImageTest, BadRequestsAreRefused) {
+  FakeImages images;
+  cri::PullImageRequest request;
+  cri::PullImageResponse reply;
+  EXPECT_EQ(PullImageByName(&images, "berth", request, Cancel(), &reply).code(),
+            absl::StatusCode::kInvalidArgument);
+  request.mutable_image()->set_image("x:1");
+  request.mutable_image()->set_runtime_handler("runsc");
+  const absl::Status status = PullImageByName(&images, "berth", request, Cancel(), &reply);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), "runsc")) << status;
+}
+
+TEST(PullImageTest, ARegistryThatDoesNotAnswerIsUnknownWithTheWordFirst) {
+  FakeImages images;
+  cri::PullImageRequest request;
+  cri::PullImageResponse reply;
+  request.mutable_image()->set_image("x:1");
+  images.FailPulls(absl::UnavailableError("pull image x:1: connect"));
+  absl::Status status = PullImageByName(&images, "berth", request, Cancel(), &reply);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnknown);
+  EXPECT_EQ(status.message(), "RegistryUnavailable: pull image x:1: connect");
+  images.FailPulls(absl::NotFoundError("no such tag"));
+  status = PullImageByName(&images, "berth", request, Cancel(), &reply);
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(status.message(), "no such tag");
+}
+
 TEST(ImageMessagesTest, AnAbsentImageIsAnEmptyReply) {
   FakeImages images;
   images.Add(MakeImage("0"));
@@ -98,7 +142,7 @@ TEST(RuntimeStatusTest, HasBothConditionsAndTheDefaultHandlerTwice) {
   RuntimeFacts facts;
   facts.default_handler = "berth";
   cri::StatusResponse reply;
-  FillStatus(facts, false, {}, &reply);
+  FillStatus(facts, false, FakeRuntime(), &reply);
   ASSERT_EQ(reply.status().conditions_size(), 2);
   EXPECT_TRUE(reply.status().conditions(0).status());
   EXPECT_FALSE(reply.status().conditions(1).status());
@@ -108,7 +152,7 @@ TEST(RuntimeStatusTest, HasBothConditionsAndTheDefaultHandlerTwice) {
   EXPECT_EQ(reply.runtime_handlers(1).name(), "berth");
   EXPECT_TRUE(reply.runtime_handlers(0).has_features());
   EXPECT_TRUE(reply.info().empty());
-  FillStatus(facts, true, {}, &reply);
+  FillStatus(facts, true, FakeRuntime(), &reply);
   EXPECT_EQ(reply.info().count("config"), 1u);
 }
 
@@ -136,6 +180,7 @@ TEST(MetricsTest, AnsweredCallsAndCountsAreInTheText) {
         "berth_rpc_duration_seconds_bucket{code=\"OK\",method=\"Version\",le=\"0.005\"} 2",
         "berth_rpc_duration_seconds_count{code=\"DEADLINE_EXCEEDED\",method=\"ExecSync\"} 1",
         "berth_containers{state=\"running\"} 3", "berth_containers{state=\"other\"} 2",
+        // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one line, the version within
         "berth_build_info{version=\"" BERTH_VERSION "\"} 1", "process_open_fds "}) {
     EXPECT_TRUE(absl::StrContains(text, line)) << line << "\n" << text;
   }

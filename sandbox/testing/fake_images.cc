@@ -31,6 +31,10 @@ absl::StatusOr<std::vector<image::ImagePtr>> FakeImages::Import(os::UniqueFd,
 }
 absl::Status FakeImages::ImportDirectory(const std::string&) { return absl::OkStatus(); }
 
+absl::StatusOr<image::ImagePtr> FakeImages::Pull(const image::PullOptions&, const Cancel&) {
+  return absl::UnimplementedError("the fake store pulls nothing");
+}
+
 std::vector<image::ImagePtr> FakeImages::List() const {
   MutexLock lock(&mu_);
   std::vector<image::ImagePtr> all;
@@ -79,6 +83,10 @@ std::vector<std::string> FakeImages::LowerPaths(const std::vector<Digest>& layer
 
 absl::StatusOr<std::string> FakeSeccomp::ProgramFor(uint64_t capabilities) {
   return absl::StrCat("program for ", capabilities);
+}
+
+absl::StatusOr<std::string> FakeSeccomp::ProgramFromFile(const std::string& path, uint64_t) {
+  return absl::StrCat("program of ", path);
 }
 
 }  // namespace berth::sandbox::testing

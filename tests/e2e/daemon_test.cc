@@ -50,9 +50,6 @@ TEST_F(DaemonE2e, WhatIsNotOfferedSaysSoByName) {
   cri::AttachResponse attach;
   EXPECT_THAT(runtime_->Attach(Within(absl::Seconds(5)).get(), {}, &attach),
               StatusIs(grpc::StatusCode::UNIMPLEMENTED, HasSubstr("Attach")));
-  cri::PullImageResponse pull;
-  EXPECT_THAT(images_->PullImage(Within(absl::Seconds(5)).get(), {}, &pull),
-              StatusIs(grpc::StatusCode::UNIMPLEMENTED, HasSubstr("PullImage")));
   cri::StreamContainersRequest request;
   cri::StreamContainersResponse item;
   auto context = Within(absl::Seconds(5));

@@ -3,6 +3,7 @@
 #include <isa-l/igzip_lib.h>
 #include <openssl/sha.h>
 #include <sys/utsname.h>
+#include <zstd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -181,12 +182,22 @@ std::string Gzip(absl::string_view bytes) {
   return out;
 }
 
+std::string Zstd(absl::string_view bytes) {
+  std::string out(ZSTD_compressBound(bytes.size()), '\0');
+  const size_t size = ZSTD_compress(out.data(), out.size(), bytes.data(), bytes.size(), 1);
+  if (ZSTD_isError(size) != 0) abort();
+  out.resize(size);
+  return out;
+}
+
 std::string Sha256Hex(absl::string_view bytes) {
   unsigned char digest[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
   return absl::BytesToHexString(
       absl::string_view(reinterpret_cast<const char*>(digest), sizeof digest));
 }
+
+std::string ImageConfigJson(const TestImage& image) { return ConfigJson(image, Break::kNothing); }
 
 std::string ImageId(const TestImage& image) { return DigestOf(ConfigJson(image, Break::kNothing)); }
 

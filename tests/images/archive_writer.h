@@ -40,6 +40,7 @@ TarEntry Hardlink(const std::string& path, const std::string& target);
 std::string MakeTar(const std::vector<TarEntry>& entries, bool end_blocks = true);
 
 std::string Gzip(absl::string_view bytes);
+std::string Zstd(absl::string_view bytes);
 std::string Sha256Hex(absl::string_view bytes);
 inline std::string DigestOf(absl::string_view bytes) { return "sha256:" + Sha256Hex(bytes); }
 
@@ -66,6 +67,8 @@ std::string DockerArchive(const std::vector<TestImage>& images, Break how = Brea
 // Gzipped layers, `oci-layout`, index.json with a ref.name for each name.
 std::string OciLayout(const std::vector<TestImage>& images, Break how = Break::kNothing);
 
+// The config that DockerArchive and OciLayout write for it.
+std::string ImageConfigJson(const TestImage& image);
 // What DockerArchive and OciLayout give the image as id: the digest of its config.
 std::string ImageId(const TestImage& image);
 
