@@ -9,7 +9,6 @@
 namespace berth::worker {
 
 inline constexpr uint32_t kProtocolVersion = 1;
-inline constexpr size_t kMaxMessageBytes = 4 << 20;
 
 class Channel {
  public:

@@ -26,8 +26,9 @@ namespace {
 constexpr uint64_t kFsTruncate = 1ull << 14;    // ABI 3, Linux 6.2
 constexpr uint64_t kFsIoctlDev = 1ull << 15;    // ABI 5, Linux 6.10
 constexpr uint64_t kFsAbi1 = (1ull << 13) - 1;  // EXECUTE .. MAKE_SYM
-constexpr uint64_t kNetTcp = 3;                 // ABI 4, Linux 6.7: bind and connect
-constexpr uint64_t kScopedAll = 3;              // ABI 6, Linux 6.12: abstract sockets, signals
+constexpr uint64_t kNetBindTcp = 1;
+constexpr uint64_t kNetTcp = 3;     // ABI 4, Linux 6.7: bind and connect
+constexpr uint64_t kScopedAll = 3;  // ABI 6, Linux 6.12: abstract sockets, signals
 struct RulesetAttr {
   uint64_t handled_access_fs;
   uint64_t handled_access_net;
@@ -44,18 +45,18 @@ absl::Status Step(int result, absl::string_view what) {
                      : os::ErrnoStatus(errno, absl::StrCat("confine the worker: ", what));
 }
 
-absl::Status DropCapabilities() {
+absl::Status DropCapabilities(uint64_t kept_set) {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2] = {};
   RETURN_IF_ERROR(Step(static_cast<int>(syscall(SYS_capget, &header, data)), "read capabilities"));
   const uint64_t have = data[0].permitted | static_cast<uint64_t>(data[1].permitted) << 32;
-  if ((have & kKept) != kKept) {
+  if ((have & kept_set) != kept_set) {
     return absl::FailedPreconditionError(
         "confine the worker: it needs the capabilities CHOWN, DAC_OVERRIDE, FOWNER, FSETID, "
         "SETFCAP and MKNOD");
   }
   for (int capability = 0; capability < 64; ++capability) {
-    if ((kKept & Bit(capability)) != 0) continue;
+    if ((kept_set & Bit(capability)) != 0) continue;
     const int in_bounds = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
     if (in_bounds < 0) break;  // above the kernel's last one
     if (in_bounds == 0) continue;
@@ -64,7 +65,7 @@ absl::Status DropCapabilities() {
   RETURN_IF_ERROR(
       Step(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "clear ambient capabilities"));
   for (int half = 0; half < 2; ++half) {
-    const auto kept = static_cast<uint32_t>(kKept >> (32 * half));
+    const auto kept = static_cast<uint32_t>(kept_set >> (32 * half));
     data[half] = {.effective = kept, .permitted = kept, .inheritable = 0};
   }
   return Step(static_cast<int>(syscall(SYS_capset, &header, data)), "drop capabilities");
@@ -78,13 +79,13 @@ absl::Status LimitResource(int resource, uint64_t value, absl::string_view name)
   return Step(setrlimit(resource, &limit), absl::StrCat("set limit ", name));
 }
 
-absl::Status LimitResources(const Limits& limits) {
+absl::Status LimitResources(uint64_t max_file_bytes) {
   // A file beyond the limit is then EFBIG, an error that names the entry.
   if (signal(SIGXFSZ, SIG_IGN) == SIG_ERR || signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
     return os::ErrnoStatus(errno, "confine the worker: ignore signals");
   }
   RETURN_IF_ERROR(LimitResource(RLIMIT_CORE, 0, "core"));
-  RETURN_IF_ERROR(LimitResource(RLIMIT_FSIZE, limits.max_layer_bytes, "fsize"));
+  RETURN_IF_ERROR(LimitResource(RLIMIT_FSIZE, max_file_bytes, "fsize"));
   RETURN_IF_ERROR(LimitResource(RLIMIT_NOFILE, 4096, "nofile"));
   // The backstop for a parser that allocates what a header tells it to.
   if (kSanitized) return absl::OkStatus();
@@ -129,19 +130,58 @@ absl::Status RestrictFiles(int staging_fd, Confinement* report) {
               "enforce Landlock");
 }
 
-}  // namespace
+// Reads below `readable`, nothing else. Without Landlock the seccomp filter's read-only opens stand
+// alone.
+absl::Status RestrictToReading(const std::vector<std::string>& readable) {
+  const int abi = static_cast<int>(
+      syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION));
+  if (abi <= 0) return absl::OkStatus();
+  // It connects, but never listens.
+  const RulesetAttr attr = {HandledFs(abi), abi >= 4 ? kNetBindTcp : 0, abi >= 6 ? kScopedAll : 0};
+  const size_t size = abi >= 6 ? sizeof attr : abi >= 4 ? 16 : 8;
+  const os::UniqueFd ruleset(
+      static_cast<int>(syscall(SYS_landlock_create_ruleset, &attr, size, 0)));
+  RETURN_IF_ERROR(Step(ruleset.valid() ? 0 : -1, "create the Landlock ruleset"));
+  for (const std::string& path : readable) {
+    const os::UniqueFd fd(open(path.c_str(), O_PATH | O_CLOEXEC));
+    struct stat st;
+    if (!fd.valid() || fstat(fd.get(), &st) != 0) continue;
+    landlock_path_beneath_attr rule{};
+    rule.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;
+    if (S_ISDIR(st.st_mode)) rule.allowed_access |= LANDLOCK_ACCESS_FS_READ_DIR;
+    rule.parent_fd = fd.get();
+    RETURN_IF_ERROR(Step(static_cast<int>(syscall(SYS_landlock_add_rule, ruleset.get(),
+                                                  LANDLOCK_RULE_PATH_BENEATH, &rule, 0)),
+                         absl::StrCat("allow ", path, " in Landlock")));
+  }
+  return Step(static_cast<int>(syscall(SYS_landlock_restrict_self, ruleset.get(), 0)),
+              "enforce Landlock");
+}
 
-absl::StatusOr<Confinement> Confine(int staging_fd, const Limits& limits) {
-  Confinement report;
+// What both kinds of process do first.
+absl::Status GiveUpPrivileges(uint64_t kept, uint64_t max_file_bytes) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): the worker has one thread yet
   RETURN_IF_ERROR(Step(clearenv(), "clear the environment"));
   umask(0);
   RETURN_IF_ERROR(Step(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable"));
   RETURN_IF_ERROR(Step(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs"));
-  RETURN_IF_ERROR(LimitResources(limits));
-  RETURN_IF_ERROR(DropCapabilities());
+  RETURN_IF_ERROR(LimitResources(max_file_bytes));
+  return DropCapabilities(kept);
+}
+
+}  // namespace
+
+absl::Status ConfineFetcher(const std::vector<std::string>& readable) {
+  RETURN_IF_ERROR(GiveUpPrivileges(0, 0));
+  RETURN_IF_ERROR(RestrictToReading(readable));
+  return InstallSeccompFilter(Role::kFetch);
+}
+
+absl::StatusOr<Confinement> Confine(int staging_fd, const Limits& limits) {
+  Confinement report;
+  RETURN_IF_ERROR(GiveUpPrivileges(kKept, limits.max_layer_bytes));
   RETURN_IF_ERROR(RestrictFiles(staging_fd, &report));
-  RETURN_IF_ERROR(InstallSeccompFilter());
+  RETURN_IF_ERROR(InstallSeccompFilter(Role::kUnpack));
   return report;
 }
 

@@ -2,6 +2,9 @@
 // limits, Landlock, seccomp. Call once, before the first byte is read and the first thread is made.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "absl/status/statusor.h"
 #include "image/worker/limits.h"
 #include "image_worker.pb.h"
@@ -23,7 +26,12 @@ inline constexpr bool kSanitized = false;
 // is no error: the result says so.
 absl::StatusOr<Confinement> Confine(int staging_fd, const Limits& limits);
 
+// The fetching process of a pull: network, but no capability, and below `readable` (files or
+// directories; absent ones do not matter) files can be read; nothing can be written.
+absl::Status ConfineFetcher(const std::vector<std::string>& readable);
+
 // The last wall, in seccomp_filter.cc: an allow-list of system calls, EPERM for the rest.
-absl::Status InstallSeccompFilter();
+enum class Role { kUnpack, kFetch };
+absl::Status InstallSeccompFilter(Role role);
 
 }  // namespace berth::worker

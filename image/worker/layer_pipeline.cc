@@ -45,16 +45,31 @@ absl::Status CheckDigest(absl::string_view what, const Digest& expected, const D
       absl::StrCat(what, " does not match: expected ", expected.str(), ", found ", found.str()));
 }
 
-absl::StatusOr<LayerDone> Run(const OuterArchive& archive, const Digest& diff_id,
-                              const LayerSource& source, int root_fd, const Limits& limits,
-                              const std::atomic<bool>* stop) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> member, archive.Open(source.member));
-  HashingSource blob(member.get(), source.size, "the blob");
+// Tells others how far a stream is.
+class CountingSource : public ByteSource {
+ public:
+  CountingSource(ByteSource* inner, std::atomic<uint64_t>* counter)
+      : inner_(inner), counter_(counter) {}
+  absl::StatusOr<absl::string_view> Next() override {
+    ASSIGN_OR_RETURN(const absl::string_view chunk, inner_->Next());
+    if (counter_ != nullptr) counter_->fetch_add(chunk.size(), std::memory_order_relaxed);
+    return chunk;
+  }
+
+ private:
+  ByteSource* const inner_;
+  std::atomic<uint64_t>* const counter_;
+};
+
+absl::StatusOr<LayerDone> Run(ByteSource* bytes, const Digest& diff_id, const LayerSource& source,
+                              int root_fd, const LayerTarget& target) {
+  HashingSource blob(bytes, source.size, "the blob");
   ASSIGN_OR_RETURN(const std::unique_ptr<Decompressor> plain, Decompressor::Open(&blob));
   RETURN_IF_ERROR(CheckMediaType(source.media_type, plain->compression()));
-  HashingSource diff(plain.get(), limits.max_layer_bytes, "the uncompressed layer");
+  CountingSource counted(plain.get(), target.unpacked);
+  HashingSource diff(&counted, target.limits.max_layer_bytes, "the uncompressed layer");
   TarReader tar(&diff);
-  LayerUnpacker unpacker(root_fd, limits, stop);
+  LayerUnpacker unpacker(root_fd, target.limits, target.stop);
   RETURN_IF_ERROR(unpacker.Unpack(&tar));
   // What follows the tar's end counts for both digests, and nothing more may follow the blob's.
   ASSIGN_OR_RETURN(const Digest diff_found, diff.Finish());
@@ -71,18 +86,21 @@ absl::StatusOr<LayerDone> Run(const OuterArchive& archive, const Digest& diff_id
 
 }  // namespace
 
-absl::StatusOr<LayerDone> UnpackLayer(const OuterArchive& archive, const Digest& diff_id,
-                                      const LayerSource& source, int staging_fd,
-                                      const std::string& name, const Limits& limits,
-                                      const std::atomic<bool>* stop) {
+absl::Status CheckLayerType(const std::string& media_type) {
+  return PromisedCompression(media_type).status();
+}
+
+absl::StatusOr<LayerDone> UnpackLayer(ByteSource* blob, const Digest& diff_id,
+                                      const LayerSource& source, const LayerTarget& target) {
+  const int staging_fd = target.staging_fd;
+  const std::string& name = target.name;
   const std::string what = absl::StrCat("unpack layer ", diff_id.str(), " (", source.member, ")");
   if (mkdirat(staging_fd, name.c_str(), 0755) != 0) {
     return os::ErrnoStatus(errno, absl::StrCat(what, ": make staging directory"));
   }
   ASSIGN_OR_RETURN_CTX(const os::UniqueFd root,
                        os::OpenAt(staging_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), what);
-  ASSIGN_OR_RETURN_CTX(LayerDone done, Run(archive, diff_id, source, root.get(), limits, stop),
-                       what);
+  ASSIGN_OR_RETURN_CTX(LayerDone done, Run(blob, diff_id, source, root.get(), target), what);
   ASSIGN_OR_RETURN_CTX(const os::TreeUsage usage, os::MeasureTree(staging_fd, name), what);
   done.set_diff_id(diff_id.str());
   done.set_directory(name);

@@ -32,8 +32,9 @@ class LayerTest : public ::testing::Test {
     ASSIGN_OR_RETURN(const os::UniqueFd staging, os::Open(dir_.path(), O_RDONLY | O_DIRECTORY));
     const LayerSource source = {"l", *Digest::Parse(layer.digest), layer.media_type,
                                 layer.blob.size()};
-    return UnpackLayer(archive, *Digest::Parse(layer.diff_id), source, staging.get(), "0", limits,
-                       &stop_);
+    ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> blob, archive.Open("l"));
+    const LayerTarget target = {staging.get(), "0", limits, &stop_};
+    return UnpackLayer(blob.get(), *Digest::Parse(layer.diff_id), source, target);
   }
   absl::StatusOr<LayerDone> Unpack(const std::vector<TarEntry>& entries, Limits limits = {}) {
     return Unpack(PlainLayer(Tar(entries)), limits);

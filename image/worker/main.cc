@@ -1,5 +1,5 @@
-// berth-image: the image worker. Started by berthd with fds 3 (socket), 4 (archive) and 5 (staging
-// directory) and in namespaces without network; see docs/formats/image-worker.md.
+// berth-image: the image worker. Started by berthd with fds 3 (socket), 4 (archive, of an import)
+// and 5 (staging directory), and for an import without network; see docs/formats/image-worker.md.
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -18,6 +18,7 @@
 #include "image/worker/channel.h"
 #include "image/worker/confine.h"
 #include "image/worker/import.h"
+#include "image/worker/pull.h"
 #include "image/worker/sha256.h"
 
 namespace berth::worker {
@@ -29,12 +30,13 @@ constexpr int kStagingFd = 5;
 constexpr unsigned kMaxThreads = 4;
 
 constexpr char kUsage[] =
-    "usage: berth-image import [--max-layer-bytes=N] [--max-entries=N]\n"
+    "usage: berth-image import|pull [--max-layer-bytes=N] [--max-entries=N]\n"
     "Started by berthd: fd 3 is a stream socket to it, 4 the archive, 5 the staging directory.\n";
 
 absl::StatusOr<Limits> ParseArguments(int argc, char** argv) {
-  if (argc < 2 || absl::string_view(argv[1]) != "import") {
-    return absl::InvalidArgumentError("the verb is import");
+  const absl::string_view verb = argc < 2 ? "" : argv[1];
+  if (verb != "import" && verb != "pull") {
+    return absl::InvalidArgumentError("the verb is import or pull");
   }
   Limits limits;
   for (int i = 2; i < argc; ++i) {
@@ -81,6 +83,13 @@ int Main(int argc, char** argv) {
   }
   // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread is there yet
   (void)mallopt(M_ARENA_MAX, 2);  // one arena a thread would double the memory
+  if (absl::string_view(argv[1]) == "pull") {
+    if (absl::Status s = CheckFd(kStagingFd, S_IFDIR, "staging directory"); !s.ok()) {
+      (void)fprintf(stderr, "berth-image: %s\n", std::string(s.message()).c_str());
+      return 2;
+    }
+    return RunPull(kSocketFd, kStagingFd, *limits);
+  }
   Channel channel(kSocketFd);
   const absl::Status result = Import(*limits, &channel);
   if (result.ok()) return 0;

@@ -1,6 +1,7 @@
 #include "image/worker/plan.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,6 +17,15 @@ Platform HostPlatform() {
 #else
 #error "the image platform of this architecture is not known"
 #endif
+}
+
+int PlatformRank(const Platform& p, const Platform& wanted) {
+  if ((!p.os.empty() && p.os != wanted.os) ||
+      (!p.architecture.empty() && p.architecture != wanted.architecture)) {
+    return 0;
+  }
+  if (p.architecture.empty()) return 1;
+  return p.variant.empty() || p.variant == wanted.variant || p.variant == "v1" ? 3 : 2;
 }
 
 absl::Status CheckReference(const std::string& reference) {
@@ -40,17 +50,16 @@ absl::Status SetNames(std::vector<std::string> names, PlannedImage* image) {
 }
 
 absl::Status AddImage(PlannedImage image, const ConfigDocument& document,
-                      std::vector<LayerSource> sources, Plan* plan) {
+                      std::vector<LayerSource> sources, Plan* plan, const Platform& wanted) {
   const std::string who = absl::StrCat("read image config ", image.config_digest());
-  const Platform host = HostPlatform();
   const std::string& os = document.config.os();
   const std::string& architecture = document.config.architecture();
   // Hand-made archives leave the platform out; what is said must fit.
-  if ((!os.empty() && os != host.os) ||
-      (!architecture.empty() && architecture != host.architecture)) {
+  if ((!os.empty() && os != wanted.os) ||
+      (!architecture.empty() && architecture != wanted.architecture)) {
     return absl::InvalidArgumentError(absl::StrCat(who, ": the image is for ", os, "/",
                                                    architecture, ", this machine is ",
-                                                   PlatformName(host)));
+                                                   PlatformName(wanted)));
   }
   if (sources.size() != document.diff_ids.size()) {
     return absl::InvalidArgumentError(absl::StrCat(who, ": rootfs.diff_ids names ",
@@ -66,6 +75,22 @@ absl::Status AddImage(PlannedImage image, const ConfigDocument& document,
   *image.mutable_config() = document.config;
   plan->images.push_back(std::move(image));
   return absl::OkStatus();
+}
+
+absl::StatusOr<LayerWork> SelectLayers(const UnpackRequest& request, const Plan& plan) {
+  LayerWork work;
+  std::set<std::string> seen;
+  for (const std::string& text : request.diff_ids()) {
+    ASSIGN_OR_RETURN(const Digest diff_id, Digest::Parse(text));
+    const auto it = plan.layers.find(diff_id);
+    if (it == plan.layers.end()) {
+      return absl::InternalError(absl::StrCat("unpack layer ", text, ": not in the plan"));
+    }
+    if (seen.insert(text).second) work.emplace_back(diff_id, it->second);
+  }
+  std::stable_sort(work.begin(), work.end(),
+                   [](const auto& a, const auto& b) { return a.second.size > b.second.size; });
+  return work;
 }
 
 absl::StatusOr<Plan> MakePlan(const OuterArchive& archive) {

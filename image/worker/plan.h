@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -30,6 +31,10 @@ struct Plan {
 // The platform this program was built for.
 Platform HostPlatform();
 
+// How well an image for `p` serves where `wanted` is: 0 is not at all. The baseline goes before
+// variants: an x86-64-v3 image may not run on every x86-64.
+int PlatformRank(const Platform& p, const Platform& wanted);
+
 // Reads whichever form the archive has; an OCI layout goes first where it is both (docker save
 // since version 25). InvalidArgument: neither, or broken.
 absl::StatusOr<Plan> MakePlan(const OuterArchive& archive);
@@ -41,7 +46,12 @@ absl::Status PlanDockerArchive(const OuterArchive& archive, Plan* plan);
 // Shared by both: adds an image whose layers are `sources` (base first). InvalidArgument when their
 // number differs from the config's diffIDs or the platform is another.
 absl::Status AddImage(PlannedImage image, const ConfigDocument& document,
-                      std::vector<LayerSource> sources, Plan* plan);
+                      std::vector<LayerSource> sources, Plan* plan,
+                      const Platform& wanted = HostPlatform());
+
+// The layers that the daemon asks for, large ones first: the longest decides when all is done.
+using LayerWork = std::vector<std::pair<Digest, LayerSource>>;
+absl::StatusOr<LayerWork> SelectLayers(const UnpackRequest& request, const Plan& plan);
 // Printable ASCII of a bearable length.
 absl::Status CheckReference(const std::string& reference);
 // Sorts and removes duplicates; a name without '/', ':' and '@' is a bare tag.

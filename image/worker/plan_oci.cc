@@ -139,17 +139,6 @@ class OciReader {
     return config;
   }
 
-  // 0: not ours. Baseline before variants: an x86-64-v3 image may not run here.
-  static int Rank(const Platform& p) {
-    const Platform host = HostPlatform();
-    if ((!p.os.empty() && p.os != host.os) ||
-        (!p.architecture.empty() && p.architecture != host.architecture)) {
-      return 0;
-    }
-    if (p.architecture.empty()) return 1;
-    return p.variant.empty() || p.variant == host.variant || p.variant == "v1" ? 3 : 2;
-  }
-
   absl::Status AddGroup(const std::vector<Descriptor>& group) {
     std::vector<Leaf> leaves;
     for (const Descriptor& d : group) {
@@ -164,7 +153,8 @@ class OciReader {
     std::set<std::string> seen;
     for (const Leaf& leaf : leaves) {
       seen.insert(PlatformName(leaf.platform));
-      if (Rank(leaf.platform) > (best == nullptr ? 0 : Rank(best->platform))) best = &leaf;
+      const auto rank = [](const Leaf& l) { return PlatformRank(l.platform, HostPlatform()); };
+      if (rank(leaf) > (best == nullptr ? 0 : rank(*best))) best = &leaf;
     }
     if (best == nullptr) {
       return absl::InvalidArgumentError(

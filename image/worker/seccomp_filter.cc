@@ -1,12 +1,14 @@
 // The worker's seccomp filter, assembled by hand: libseccomp lives in shim/seccomp only, and this
 // is one list. See seccomp(2) and the kernel's Documentation/userspace-api/seccomp_filter.rst.
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,40 +29,19 @@ constexpr uint32_t kArch = AUDIT_ARCH_AARCH64;
 #error "seccomp: this architecture is not known"
 #endif
 
-// What the import path was seen to need, plus what glibc's malloc and threads may call.
-constexpr int kAllowed[] = {
-    // bytes through open fds
+// What both kinds of process need: bytes through open fds, memory, threads, time. Seen to be
+// needed, plus what glibc's malloc and threads may call.
+constexpr int kShared[] = {
     SYS_read,
     SYS_write,
     SYS_pread64,
-    SYS_pwrite64,
     SYS_writev,
     SYS_lseek,
     SYS_close,
     SYS_fstat,
+    SYS_newfstatat,
     SYS_ppoll,
     SYS_fcntl,
-    SYS_ftruncate,
-    SYS_getdents64,
-    // the tree; Landlock says where
-    SYS_openat,
-    SYS_openat2,
-    SYS_newfstatat,
-    SYS_statx,
-    SYS_readlinkat,
-    SYS_mkdirat,
-    SYS_mknodat,
-    SYS_symlinkat,
-    SYS_linkat,
-    SYS_unlinkat,
-    SYS_fchmod,
-    SYS_fchown,
-    SYS_fchownat,
-    SYS_fsetxattr,
-    SYS_utimensat,
-    // memory and threads
-    SYS_mmap,
-    SYS_mprotect,
     SYS_munmap,
     SYS_mremap,
     SYS_madvise,
@@ -80,12 +61,33 @@ constexpr int kAllowed[] = {
     SYS_tgkill,
     SYS_exit,
     SYS_exit_group,
-    // time and randomness
     SYS_clock_gettime,
     SYS_getrandom,
     SYS_eventfd2,
 #if defined(SYS_poll)
     SYS_poll,
+#endif
+};
+
+// Files are made; Landlock says where.
+constexpr int kUnpacking[] = {
+    SYS_wait4,  // for the fetching process
+    SYS_pwrite64,   SYS_ftruncate, SYS_getdents64, SYS_openat,    SYS_openat2,   SYS_statx,
+    SYS_readlinkat, SYS_mkdirat,   SYS_mknodat,    SYS_symlinkat, SYS_linkat,    SYS_unlinkat,
+    SYS_fchmod,     SYS_fchown,    SYS_fchownat,   SYS_fsetxattr, SYS_utimensat,
+};
+
+// Sockets are made, and files opened for reading; see AllowSocketsAndReading for both.
+constexpr int kFetching[] = {
+    SYS_readv,       SYS_getdents64,  SYS_faccessat,  SYS_faccessat2,      SYS_socketpair,
+    SYS_connect,
+    SYS_bind,  // netlink, which the resolver asks for addresses
+    SYS_getsockname, SYS_getpeername, SYS_getsockopt, SYS_setsockopt,      SYS_sendto,
+    SYS_recvfrom,    SYS_sendmsg,     SYS_recvmsg,    SYS_sendmmsg,        SYS_shutdown,
+    SYS_ioctl,       SYS_pipe2,       SYS_uname,      SYS_sysinfo,         SYS_getuid,
+    SYS_geteuid,     SYS_getgid,      SYS_getegid,    SYS_clock_nanosleep, SYS_sched_getaffinity,
+#if defined(SYS_access)
+    SYS_access,      SYS_stat,        SYS_select,
 #endif
 };
 
@@ -132,7 +134,23 @@ constexpr size_t Argument(int index) {
   return offsetof(seccomp_data, args) + sizeof(uint64_t) * static_cast<size_t>(index);
 }
 
-Program Assemble() {
+void AllowSocketsAndReading(Program* p) {
+  p->SkipUnlessEqual(SYS_openat, 4);
+  p->Load(Argument(2));
+  p->SkipIfAnyBit(O_ACCMODE | O_CREAT | O_TRUNC, 1);
+  p->Return(SECCOMP_RET_ALLOW);
+  p->Return(kRefuse);
+  // No unix sockets: those of the machine's daemons are out of reach.
+  p->SkipUnlessEqual(SYS_socket, 6);
+  p->Load(Argument(0));
+  p->SkipIfEqual(AF_INET, 2);
+  p->SkipIfEqual(AF_INET6, 1);
+  p->SkipUnlessEqual(AF_NETLINK, 1);
+  p->Return(SECCOMP_RET_ALLOW);
+  p->Return(kRefuse);
+}
+
+Program Assemble(Role role) {
   Program p;
   p.Load(offsetof(seccomp_data, arch));
   p.SkipIfEqual(kArch, 1);
@@ -159,7 +177,13 @@ Program Assemble() {
     p.SkipUnlessEqual(static_cast<uint32_t>(number), 1);
     p.Return(SECCOMP_RET_ALLOW);
   };
-  for (const int number : kAllowed) allow(number);
+  for (const int number : kShared) allow(number);
+  if (role == Role::kUnpack) {
+    for (const int number : kUnpacking) allow(number);
+  } else {
+    AllowSocketsAndReading(&p);
+    for (const int number : kFetching) allow(number);
+  }
   if (kSanitized) {
     for (const int number : kAllowedToSanitizers) allow(number);
   }
@@ -169,8 +193,8 @@ Program Assemble() {
 
 }  // namespace
 
-absl::Status InstallSeccompFilter() {
-  Program program = Assemble();
+absl::Status InstallSeccompFilter(Role role) {
+  Program program = Assemble(role);
   sock_fprog code = program.Finish();
   if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &code) != 0) {
     return os::ErrnoStatus(errno, "confine the worker: install the seccomp filter");

@@ -17,6 +17,7 @@
 #include "base/os/file.h"
 #include "base/os/spawn.h"
 #include "base/status_macros.h"
+#include "image/worker/message.h"
 
 namespace berth::worker::testing {
 namespace {
@@ -60,7 +61,8 @@ absl::Status SendRequest(int fd, const ImportPlan& plan, const std::vector<std::
   return os::WriteAll(fd, frame + message.SerializeAsString());
 }
 
-absl::Status Converse(int fd, const WorkerOptions& options, WorkerResult* result) {
+absl::Status Converse(int fd, const WorkerOptions& options, WorkerResult* result,
+                      std::vector<Progress>* progress = nullptr) {
   for (;;) {
     ASSIGN_OR_RETURN(FromWorker message, Receive(fd));
     switch (message.body_case()) {
@@ -77,6 +79,9 @@ absl::Status Converse(int fd, const WorkerOptions& options, WorkerResult* result
       case FromWorker::kFailure:
         return absl::Status(static_cast<absl::StatusCode>(message.failure().code()),
                             message.failure().message());
+      case FromWorker::kProgress:
+        if (progress != nullptr) progress->push_back(message.progress());
+        break;
       case FromWorker::BODY_NOT_SET:
         return absl::InternalError("an empty message");
     }
@@ -140,6 +145,36 @@ absl::StatusOr<WorkerResult> RunWorker(const std::string& archive_path, const st
   theirs.reset();
   WorkerResult result;
   const absl::Status status = Converse(ours.get(), options, &result);
+  ours.reset();
+  ASSIGN_OR_RETURN(result.wait_status, os::WaitChild(child, Deadline::After(absl::Seconds(60))));
+  RETURN_IF_ERROR(status);
+  return result;
+}
+
+absl::StatusOr<WorkerResult> RunPull(const PullRequest& request, const std::string& staging,
+                                     const PullOptions& options) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+    return os::ErrnoStatus(errno, "socketpair");
+  }
+  os::UniqueFd ours(pair[0]);
+  os::UniqueFd theirs(pair[1]);
+  ASSIGN_OR_RETURN(const os::UniqueFd directory, os::Open(staging, O_RDONLY | O_DIRECTORY));
+  os::SpawnOptions spawn;
+  spawn.path = BERTH_IMAGE_PROGRAM;
+  spawn.argv = {"berth-image", "pull"};
+  spawn.argv.insert(spawn.argv.end(), options.arguments.begin(), options.arguments.end());
+  spawn.fds = {{2, 2}, {theirs.get(), 3}, {directory.get(), 5}};
+  ASSIGN_OR_RETURN(const os::Child child, os::Spawn(spawn));
+  theirs.reset();
+  ToWorker first;
+  first.set_version(kProtocolVersion);
+  *first.mutable_pull() = request;
+  WorkerResult result;
+  WorkerOptions converse;
+  converse.have = options.have;
+  absl::Status status = SendMessage(ours.get(), first, "the worker");
+  if (status.ok()) status = Converse(ours.get(), converse, &result, options.progress);
   ours.reset();
   ASSIGN_OR_RETURN(result.wait_status, os::WaitChild(child, Deadline::After(absl::Seconds(60))));
   RETURN_IF_ERROR(status);

@@ -40,6 +40,15 @@ struct WorkerOptions {
 absl::StatusOr<WorkerResult> RunWorker(const std::string& archive_path, const std::string& staging,
                                        const WorkerOptions& options = {});
 
+// The same for `berth-image pull`, in the network that the caller is in.
+struct PullOptions {
+  std::vector<std::string> arguments;  // after "pull"
+  std::vector<std::string> have;
+  std::vector<Progress>* progress = nullptr;
+};
+absl::StatusOr<WorkerResult> RunPull(const PullRequest& request, const std::string& staging,
+                                     const PullOptions& options = {});
+
 // Everything below a directory as "path type mode owner [content|target]" lines, to compare trees.
 std::string Describe(const std::string& directory);
 
