@@ -29,6 +29,7 @@
 #include "shim/launch_wire.h"
 #include "shim/monitor/state.h"
 #include "shim/overlay.h"
+#include "shim/user_stage.h"
 
 namespace berth::shim {
 namespace {
@@ -76,14 +77,27 @@ struct Created {
   uint64_t start_time = 0;
 };
 
+absl::StatusOr<os::DetachedMount> MakeRoot(const LaunchDocument& document,
+                                           const NamespacePlan& namespaces) {
+  if (namespaces.user_fd < 0) return MakeOverlay("/data", document.root);
+  const os::UserMappings& mappings = document.spec.linux_.mappings;
+  const std::optional<uint32_t> uid = HostId(mappings.uids, 0);
+  const std::optional<uint32_t> gid = HostId(mappings.gids, 0);
+  if (!uid.has_value() || !gid.has_value()) {
+    return absl::InvalidArgumentError("linux.uidMappings: the container's root is not mapped");
+  }
+  return MakeMappedOverlay("/data", document.root, {namespaces.user_fd, *uid, *gid});
+}
+
 absl::StatusOr<Created> Create(const LaunchDocument& document, const NamespacePlan& namespaces,
                                const std::string& process_plan, const Powers& powers) {
-  ASSIGN_OR_RETURN_CTX(const os::DetachedMount root, MakeOverlay("/data", document.root),
-                       "mount root");
+  if (namespaces.user_fd >= 0) RETURN_IF_ERROR(EnterUserStage());
+  ASSIGN_OR_RETURN_CTX(const os::DetachedMount root, MakeRoot(document, namespaces), "mount root");
   ASSIGN_OR_RETURN(const std::string setup_plan, BuildSetupPlan(document, namespaces, root.get()));
   ASSIGN_OR_RETURN(FirstProcess process, FirstProcess::Start(process_plan, setup_plan, namespaces,
                                                              document.cgroup_v2 ? kCgroupV2Fd : -1,
                                                              document.keep_stdin_open));
+  if (namespaces.user_fd >= 0) RETURN_IF_ERROR(LeaveUserStage());
   // What does not depend on the child is done while it works.
   RETURN_IF_ERROR_CTX(ProtectSelf(document.oom_score_adj, powers), "protect shim");
   ASSIGN_OR_RETURN(os::UniqueFd plan, SavePlan(process_plan));
@@ -216,7 +230,7 @@ absl::Status CreateAndStay(bool* answered) {
   ASSIGN_OR_RETURN(const Powers powers, OwnPowers());
   ASSIGN_OR_RETURN(const NamespacePlan namespaces, PlanNamespaces(document));
   ASSIGN_OR_RETURN(const std::string process_plan,
-                   BuildProcessPlan(document.spec.process, namespaces, seccomp, powers));
+                   BuildProcessPlan(document.spec, namespaces, seccomp, powers));
   ASSIGN_OR_RETURN(Created created, Create(document, namespaces, process_plan, powers));
   ASSIGN_OR_RETURN(const monitor::MonitorState state, MakeState(document, namespaces, created));
   ASSIGN_OR_RETURN(const os::UniqueFd state_fd,

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -17,8 +19,10 @@
 #include "absl/strings/str_split.h"
 #include "base/os/errno_status.h"
 #include "base/os/mount.h"
+#include "base/os/user_namespace.h"
 #include "base/status_macros.h"
 #include "shim/mount_options.h"
+#include "shim/user_stage.h"
 
 namespace berth::shim {
 namespace {
@@ -70,12 +74,9 @@ bool HasHostDev(const oci::Spec& spec) {
 
 class MountPlanner {
  public:
-  MountPlanner(const LaunchDocument& document, bool private_cgroup_namespace,
+  MountPlanner(const LaunchDocument& document, const NamespacePlan& namespaces,
                child::PlanBuilder* builder, Options* links)
-      : document_(document),
-        private_cgroup_namespace_(private_cgroup_namespace),
-        builder_(builder),
-        links_(links) {
+      : document_(document), namespaces_(namespaces), builder_(builder), links_(links) {
     for (const auto& [index, fd] : document.mount_trees) trees_[index] = fd;
   }
 
@@ -83,13 +84,16 @@ class MountPlanner {
   std::vector<MountPlan> Take() && { return std::move(plans_); }
 
  private:
-  absl::Status AddTree(int tree_fd, const std::string& destination, const MountOptions& options);
-  void AddNew(const std::string& type, const std::string& source, const std::string& destination,
-              const MountOptions& options);
+  absl::Status AddTree(int tree_fd, const oci::Mount& mount, const std::string& destination,
+                       const MountOptions& options);
+  absl::Status MapIds(int tree_fd, const oci::Mount& mount, const MountOptions& options);
+  absl::Status AddNew(const std::string& type, const std::string& source,
+                      const std::string& destination, const MountOptions& options);
+  bool IsHosts(const std::string& type) const;
   absl::Status AddCgroups(const std::string& destination, const MountOptions& options);
 
   const LaunchDocument& document_;
-  const bool private_cgroup_namespace_;
+  const NamespacePlan& namespaces_;
   child::PlanBuilder* const builder_;
   Options* const links_;
   std::map<int, int> trees_;
@@ -105,8 +109,12 @@ absl::Status MountPlanner::Add(size_t index) {
                        absl::StrCat(path, ".options"));
   const auto tree = trees_.find(static_cast<int>(index));
   if (tree != trees_.end()) {
-    return Annotate(AddTree(tree->second, destination, options),
+    return Annotate(AddTree(tree->second, mount, destination, options),
                     absl::StrCat(path, ": prepare ", mount.destination));
+  }
+  if (options.map_ids || !mount.mappings.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ".uidMappings: only a bind mount takes mappings"));
   }
   if (IsBind(mount)) {
     return absl::InvalidArgumentError(
@@ -119,18 +127,38 @@ absl::Status MountPlanner::Add(size_t index) {
     return absl::UnimplementedError(
         absl::StrCat(path, ".type: \"", mount.type, "\": is not offered"));
   }
-  AddNew(mount.type, mount.source, destination, options);
-  return absl::OkStatus();
+  return Annotate(AddNew(mount.type, mount.source, destination, options), path);
 }
 
-absl::Status MountPlanner::AddTree(int tree_fd, const std::string& destination,
-                                   const MountOptions& options) {
+// An id mapping of its own is a user namespace that only the mount holds.
+absl::Status MountPlanner::MapIds(int tree_fd, const oci::Mount& mount,
+                                  const MountOptions& options) {
+  if (mount.mappings.empty()) {
+    return options.map_ids ? absl::InvalidArgumentError("option idmap needs uidMappings")
+                           : absl::OkStatus();
+  }
+  const os::UserMappings& pod = document_.spec.linux_.mappings;
+  os::UserNamespaces own;
+  int user_fd = namespaces_.user_fd;
+  if (user_fd < 0 || !(mount.mappings.uids == pod.uids && mount.mappings.gids == pod.gids)) {
+    ASSIGN_OR_RETURN_CTX(own, os::MakeUserNamespace(mount.mappings, 0), "map ids");
+    user_fd = own.user.get();
+  }
+  const absl::Status mapped = os::SetIdMapping(tree_fd, user_fd, options.map_recursive);
+  if (!os::IsErrno(mapped, EINVAL)) return mapped;
+  return WithCode(absl::StatusCode::kFailedPrecondition, mapped,
+                  absl::StrCat("the file system of ", mount.source, " has no idmapped mounts"));
+}
+
+absl::Status MountPlanner::AddTree(int tree_fd, const oci::Mount& mount,
+                                   const std::string& destination, const MountOptions& options) {
   if (!options.data.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", options.data.front().first, "\" is no option of a bind mount"));
   }
   struct stat st;
   if (fstat(tree_fd, &st) != 0) return os::ErrnoStatus(errno, "inspect mount tree");
+  RETURN_IF_ERROR(MapIds(tree_fd, mount, options));
   if (options.propagation != 0) {
     RETURN_IF_ERROR(
         os::SetMountAttributes(tree_fd, 0, 0, options.propagation, options.propagation_recursive));
@@ -151,8 +179,8 @@ absl::Status MountPlanner::AddTree(int tree_fd, const std::string& destination,
   return absl::OkStatus();
 }
 
-void MountPlanner::AddNew(const std::string& type, const std::string& source,
-                          const std::string& destination, const MountOptions& options) {
+absl::Status MountPlanner::AddNew(const std::string& type, const std::string& source,
+                                  const std::string& destination, const MountOptions& options) {
   MountPlan plan{};
   plan.tree_fd = -1;
   plan.destination = builder_->AddText(destination);
@@ -171,23 +199,37 @@ void MountPlanner::AddNew(const std::string& type, const std::string& source,
     plan.flags |= child::kNoSymlinks;
     plan.magic = type == "proc" ? PROC_SUPER_MAGIC : SYSFS_MAGIC;
   }
+  if (IsHosts(type)) {
+    // Its root must not change what is the host's.
+    if (type == "sysfs") plan.attributes |= MOUNT_ATTR_RDONLY;
+    ASSIGN_OR_RETURN(os::DetachedMount made, os::NewMount(type, data, plan.attributes));
+    plan.tree_fd = made.release();  // the child's, by its number; the monitor starts without it
+  }
   plans_.push_back(plan);
+  return absl::OkStatus();
+}
+
+// What shows a namespace that the user namespace does not own can be mounted only from outside.
+bool MountPlanner::IsHosts(const std::string& type) const {
+  if (namespaces_.user_fd < 0) return false;
+  const auto shared = [&](uint64_t flag) { return (namespaces_.all & flag) == 0; };
+  return (type == "sysfs" && shared(CLONE_NEWNET)) || (type == "mqueue" && shared(CLONE_NEWIPC)) ||
+         (type == "proc" && shared(CLONE_NEWPID)) || type == "hugetlbfs";
 }
 
 absl::Status MountPlanner::AddCgroups(const std::string& destination, const MountOptions& options) {
-  if (!private_cgroup_namespace_) {
+  if ((namespaces_.all & CLONE_NEWCGROUP) == 0) {
     return absl::UnimplementedError(
         "a cgroup mount without a cgroup namespace of its own is not offered");
   }
   MountOptions attributes = options;
   attributes.data.clear();
   if (document_.cgroup_v1.empty()) {
-    AddNew("cgroup2", "cgroup", destination, attributes);
-    return absl::OkStatus();
+    return AddNew("cgroup2", "cgroup", destination, attributes);
   }
   MountOptions top = attributes;
   top.data = {{"mode", "755"}, {"size", "64k"}};
-  AddNew("tmpfs", "tmpfs", destination, top);
+  RETURN_IF_ERROR(AddNew("tmpfs", "tmpfs", destination, top));
   for (const auto& [controllers, fd] : document_.cgroup_v1) {
     MountOptions hierarchy = attributes;
     std::string name = controllers;
@@ -201,10 +243,10 @@ absl::Status MountPlanner::AddCgroups(const std::string& destination, const Moun
         links_->emplace_back(absl::StrCat(destination, "/", controller), controllers);
       }
     }
-    AddNew("cgroup", "cgroup", absl::StrCat(destination, "/", name), hierarchy);
+    RETURN_IF_ERROR(AddNew("cgroup", "cgroup", absl::StrCat(destination, "/", name), hierarchy));
   }
   if (document_.cgroup_v2) {
-    AddNew("cgroup2", "cgroup", absl::StrCat(destination, "/unified"), attributes);
+    return AddNew("cgroup2", "cgroup", absl::StrCat(destination, "/unified"), attributes);
   }
   return absl::OkStatus();
 }
@@ -212,15 +254,18 @@ absl::Status MountPlanner::AddCgroups(const std::string& destination, const Moun
 }  // namespace
 
 absl::StatusOr<std::vector<MountPlan>> PlanMounts(const LaunchDocument& document,
-                                                  bool private_cgroup_namespace,
+                                                  const NamespacePlan& namespaces,
                                                   child::PlanBuilder* builder, Options* links) {
-  MountPlanner planner(document, private_cgroup_namespace, builder, links);
+  MountPlanner planner(document, namespaces, builder, links);
   for (size_t i = 0; i < document.spec.mounts.size(); ++i) RETURN_IF_ERROR(planner.Add(i));
   return std::move(planner).Take();
 }
 
-std::vector<child::DevicePlan> PlanDevices(const oci::Spec& spec, child::PlanBuilder* builder) {
-  if (HasHostDev(spec)) return {};
+absl::StatusOr<std::vector<child::DevicePlan>> PlanDevices(const oci::Spec& spec,
+                                                           const NamespacePlan& namespaces,
+                                                           child::PlanBuilder* builder) {
+  std::vector<child::DevicePlan> plans;
+  if (HasHostDev(spec)) return plans;
   // config-linux.md, "Default Devices".
   std::map<std::string, oci::Device> devices;
   const std::pair<const char*, std::pair<int, int>> defaults[] = {
@@ -230,14 +275,22 @@ std::vector<child::DevicePlan> PlanDevices(const oci::Spec& spec, child::PlanBui
     devices[path] = {path, 'c', numbers.first, numbers.second, 0666, 0, 0};
   }
   for (const oci::Device& device : spec.linux_.devices) devices[device.path] = device;
-  std::vector<child::DevicePlan> plans;
+  std::optional<HostDevices> nodes;
+  if (namespaces.user_fd >= 0) {
+    ASSIGN_OR_RETURN(nodes, HostDevices::Open());
+  }
   plans.reserve(devices.size());
   for (const auto& [path, device] : devices) {
     const uint32_t type = device.type == 'b' ? S_IFBLK : device.type == 'p' ? S_IFIFO : S_IFCHR;
-    plans.push_back(
-        {builder->AddText(path), (device.file_mode & 07777) | type,
-         makedev(static_cast<unsigned>(device.major), static_cast<unsigned>(device.minor)),
-         device.uid, device.gid});
+    const dev_t number =
+        makedev(static_cast<unsigned>(device.major), static_cast<unsigned>(device.minor));
+    os::DetachedMount node;
+    if (nodes.has_value() && type != S_IFIFO) {
+      ASSIGN_OR_RETURN(node, nodes->Clone(path, type, number));
+    }
+    plans.push_back({builder->AddText(path), (device.file_mode & 07777) | type, number, device.uid,
+                     device.gid, node.get(), 0});
+    (void)node.release();  // as above
   }
   return plans;
 }

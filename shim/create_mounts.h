@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "shim/child/plan.h"
+#include "shim/create_plan.h"
 #include "shim/launch_wire.h"
 #include "shim/plan_builder.h"
 
@@ -14,11 +15,14 @@ namespace berth::shim {
 // In the spec's order; one of type "cgroup" becomes several on hosts with v1 hierarchies, and links
 // that belong to them are added to *links. Sets the attributes of mount trees.
 absl::StatusOr<std::vector<child::MountPlan>> PlanMounts(
-    const LaunchDocument& document, bool private_cgroup_namespace, child::PlanBuilder* builder,
+    const LaunchDocument& document, const NamespacePlan& namespaces, child::PlanBuilder* builder,
     std::vector<std::pair<std::string, std::string>>* links);
 
-// The devices that every container has and those of the spec; empty when /dev is the host's.
-std::vector<child::DevicePlan> PlanDevices(const oci::Spec& spec, child::PlanBuilder* builder);
+// The devices that every container has and those of the spec; empty when /dev is the host's. In a
+// user namespace they are the host's nodes, to be bound.
+absl::StatusOr<std::vector<child::DevicePlan>> PlanDevices(const oci::Spec& spec,
+                                                           const NamespacePlan& namespaces,
+                                                           child::PlanBuilder* builder);
 // /dev/fd and its like; none when /dev is the host's.
 void AddDeviceLinks(const oci::Spec& spec, std::vector<std::pair<std::string, std::string>>* links);
 

@@ -109,6 +109,24 @@ int HandedFd(const LaunchDocument& document, NamespaceType type) {
   return -1;
 }
 
+// The host's number of the process's user. InvalidArgument: an id of it is not mapped.
+absl::StatusOr<uint32_t> MappedUser(const oci::Spec& spec) {
+  const oci::User& user = spec.process.user;
+  const os::UserMappings& mappings = spec.linux_.mappings;
+  std::vector<gid_t> groups = user.additional_gids;
+  groups.push_back(user.gid);
+  for (const gid_t gid : groups) {
+    if (!HostId(mappings.gids, gid).has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("process.user: group ", gid, " is not mapped in the user namespace"));
+    }
+  }
+  const std::optional<uint32_t> uid = HostId(mappings.uids, user.uid);
+  if (uid.has_value()) return *uid;
+  return absl::InvalidArgumentError(
+      absl::StrCat("process.user.uid: ", user.uid, " is not mapped in the user namespace"));
+}
+
 std::string SearchPath(const std::vector<std::string>& env) {
   std::string path = kDefaultPath;
   for (const std::string& variable : env) {
@@ -135,6 +153,7 @@ uint64_t NamespaceFlag(oci::NamespaceType type) {
     case NamespaceType::kCgroup:
       return CLONE_NEWCGROUP;
     case NamespaceType::kUser:
+      return CLONE_NEWUSER;
     case NamespaceType::kTime:
       break;
   }
@@ -162,8 +181,7 @@ absl::StatusOr<NamespacePlan> PlanNamespaces(const LaunchDocument& document) {
     const NamespaceType type = namespaces[i].type;
     const uint64_t flag = NamespaceFlag(type);
     if (flag == 0) {
-      return absl::UnimplementedError(
-          absl::StrCat(path, ".type: user and time namespaces are not offered"));
+      return absl::UnimplementedError(absl::StrCat(path, ".type: time namespaces are not offered"));
     }
     const bool joined = HandedFd(document, type) >= 0;
     if (!namespaces[i].path.empty()) {
@@ -174,7 +192,12 @@ absl::StatusOr<NamespacePlan> PlanNamespaces(const LaunchDocument& document) {
       return absl::UnimplementedError(
           absl::StrCat(path, ": joining a mount namespace is not offered"));
     }
+    if (!joined && type == NamespaceType::kUser) {
+      return absl::UnimplementedError(
+          absl::StrCat(path, ": a new user namespace is not offered, it is handed over"));
+    }
     plan.all |= flag;
+    if (type == NamespaceType::kUser) plan.user_fd = HandedFd(document, type);
     if (joined && type == NamespaceType::kPid) plan.pid_fd = HandedFd(document, type);
     if (joined) continue;
     if (type == NamespaceType::kCgroup) {
@@ -183,15 +206,29 @@ absl::StatusOr<NamespacePlan> PlanNamespaces(const LaunchDocument& document) {
       plan.made_by_clone |= flag;
     }
   }
+  if ((plan.user_fd >= 0) == document.spec.linux_.mappings.empty()) {
+    return absl::InvalidArgumentError(
+        "linux.uidMappings: they and a user namespace are needed together");
+  }
   if ((plan.all & CLONE_NEWNS) == 0) {
     return absl::InvalidArgumentError("linux.namespaces: a mount namespace is required");
   }
   return plan;
 }
 
-absl::StatusOr<std::string> BuildProcessPlan(const oci::Process& process,
-                                             const NamespacePlan& namespaces,
+std::optional<uint32_t> HostId(const std::vector<os::IdMapping>& mappings, uint32_t id) {
+  if (mappings.empty()) return id;
+  for (const os::IdMapping& m : mappings) {
+    if (id >= m.container_id && id - m.container_id < m.length) {
+      return m.host_id + (id - m.container_id);
+    }
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<std::string> BuildProcessPlan(const oci::Spec& spec, const NamespacePlan& namespaces,
                                              absl::string_view seccomp, const Powers& powers) {
+  const oci::Process& process = spec.process;
   if (process.terminal) {
     return absl::UnimplementedError("process.terminal: true: a terminal is not offered");
   }
@@ -208,6 +245,8 @@ absl::StatusOr<std::string> BuildProcessPlan(const oci::Process& process,
   if (process.no_new_privileges) plan.flags |= child::kNoNewPrivs;
   if ((namespaces.all & CLONE_NEWPID) != 0) plan.flags |= child::kPrivatePidNamespace;
   plan.namespaces = namespaces.all;
+  if (namespaces.user_fd >= 0) plan.flags |= child::kUserNamespace;
+  ASSIGN_OR_RETURN(plan.stdio_owner, MappedUser(spec));
   plan.uid = process.user.uid;
   plan.gid = process.user.gid;
   plan.umask = process.user.umask.value_or(0022) & 0777;

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -29,13 +31,16 @@ struct NamespacePlan {
   bool new_cgroup = false;
   uint64_t all = 0;  // made or joined
   int pid_fd = -1;   // a PID namespace to be born in: a process joins none itself
+  int user_fd = -1;  // the pod's user namespace
 };
 absl::StatusOr<NamespacePlan> PlanNamespaces(const LaunchDocument& document);
 
 // child/plan.h ProcessPlan. `seccomp`: sock_filter bytes, "" = none.
-absl::StatusOr<std::string> BuildProcessPlan(const oci::Process& process,
-                                             const NamespacePlan& namespaces,
+absl::StatusOr<std::string> BuildProcessPlan(const oci::Spec& spec, const NamespacePlan& namespaces,
                                              absl::string_view seccomp, const Powers& powers);
+
+// What `id` of a container is on the host; nullopt: it is not mapped. Without mappings itself.
+std::optional<uint32_t> HostId(const std::vector<os::IdMapping>& mappings, uint32_t id);
 
 // child/plan.h SetupPlan. Sets the attributes of the mount trees that were handed over.
 absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@
 #include "base/status_macros.h"
 #include "shim/child/child.h"
 #include "shim/child/exec.h"
+#include "shim/child/user_namespace.h"
 
 namespace berth::shim {
 namespace {
@@ -107,6 +110,95 @@ ssize_t ReadReport(int fd, child::ChildFailure* failure) {
   return n;
 }
 
+clone_args FirstArgs(uint64_t flags, int cgroup_fd, int* pidfd) {
+  clone_args args{};
+  args.flags = flags | CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<uint64_t>(pidfd);
+  args.exit_signal = SIGCHLD;
+  if (cgroup_fd >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<uint64_t>(cgroup_fd);
+  }
+  return args;
+}
+
+// clone3; `child` never returns. The value: a pid, or -errno.
+template <typename Child>
+long CloneBlocked(clone_args args, const Child& child) {
+  // No handler of ours runs in the child before it has reset them.
+  const unsigned long all = ~0UL;
+  unsigned long before = 0;
+  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+  long pid = syscall(SYS_clone3, &args, sizeof args);
+  if (pid == 0) child();
+  if (pid < 0) pid = -errno;
+  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof before);
+  return pid;
+}
+
+absl::Status CloneError(int error, const NamespacePlan& namespaces) {
+  // A PID namespace whose init has ended takes no more processes: ENOMEM, says the kernel.
+  return os::ErrnoStatus(error, namespaces.pid_fd >= 0 && error == ENOMEM
+                                    ? "start first process: clone3 into the pod's PID namespace, "
+                                      "whose init may have ended"
+                                    : "start first process: clone3");
+}
+
+// Ours, not the child's: inside its user namespace it may not give away what belongs to the host.
+absl::Status OwnPipes(const child::InitContext& context) {
+  for (const int fd : {context.stdin_fd, context.stdout_fd, context.stderr_fd}) {
+    if (fd >= 0 && fchown(fd, context.process->stdio_owner, static_cast<gid_t>(-1)) != 0) {
+      return os::ErrnoStatus(errno, "give the container its pipes");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// One page that a child writes and we read.
+class SharedPid {
+ public:
+  SharedPid()
+      : page_(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {}
+  SharedPid(const SharedPid&) = delete;
+  SharedPid& operator=(const SharedPid&) = delete;
+  ~SharedPid() {
+    if (page_ != MAP_FAILED) (void)munmap(page_, kSize);
+  }
+  // nullptr: there was no memory.
+  volatile int32_t* get() const {
+    return page_ == MAP_FAILED ? nullptr : static_cast<volatile int32_t*>(page_);
+  }
+
+ private:
+  static constexpr size_t kSize = 4096;
+  void* page_;
+};
+
+// By a process in between (child/user_namespace.h): what enters a user namespace cannot come back,
+// and only who is inside makes namespaces that belong to it. The value: the pid of our child.
+absl::StatusOr<pid_t> StartInUserNamespace(const child::InitContext& context,
+                                           const NamespacePlan& namespaces, int cgroup_fd,
+                                           int report_fd) {
+  const SharedPid shared;
+  if (shared.get() == nullptr) return os::ErrnoStatus(errno, "start first process: share memory");
+  const child::UserStage stage = {&context, namespaces.made_by_clone, shared.get()};
+  int stage_pidfd = -1;
+  const long stage_pid =
+      CloneBlocked(FirstArgs(0, cgroup_fd, &stage_pidfd), [&] { child::RunUserStage(stage); });
+  const os::UniqueFd closed(stage_pidfd);
+  if (stage_pid < 0) return CloneError(static_cast<int>(-stage_pid), namespaces);
+  while (waitpid(static_cast<pid_t>(stage_pid), nullptr, 0) < 0 && errno == EINTR) {
+  }
+  if (*shared.get() > 0) return static_cast<pid_t>(*shared.get());
+  child::ChildFailure failure{};
+  pollfd said{report_fd, POLLIN, 0};
+  if (poll(&said, 1, 0) > 0 &&
+      ReadReport(report_fd, &failure) == static_cast<ssize_t>(sizeof failure)) {
+    return ToStatus(failure);
+  }
+  return absl::InternalError("start first process: killed on the way into the user namespace");
+}
+
 }  // namespace
 
 FirstProcess::FirstProcess(FirstProcess&& other) noexcept
@@ -116,6 +208,7 @@ FirstProcess::FirstProcess(FirstProcess&& other) noexcept
 
 FirstProcess::~FirstProcess() {
   if (pid_ < 0) return;
+  if (!pidfd_.valid()) (void)kill(pid_, SIGKILL);  // our child, not reaped: the pid is its own
   // Both can fail only for a process that is gone.
   (void)syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
@@ -144,36 +237,24 @@ absl::StatusOr<FirstProcess> FirstProcess::Start(const std::string& process_plan
       err.write.get(), argv.data(),
       envp.data()};
 
-  ASSIGN_OR_RETURN(const BirthNamespace birth, BirthNamespace::Enter(namespaces.pid_fd));
-  int pidfd = -1;
-  clone_args args{};
-  args.flags = namespaces.made_by_clone | CLONE_PIDFD;
-  args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
-  args.exit_signal = SIGCHLD;
-  if (cgroup_fd >= 0) {
-    args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = static_cast<uint64_t>(cgroup_fd);
-  }
-  // No handler of ours runs in the child before it has reset them.
-  const unsigned long all = ~0UL;
-  unsigned long before = 0;
-  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
-  const long pid = syscall(SYS_clone3, &args, sizeof args);
-  if (pid == 0) child::RunInitChild(context);
-  const int error = errno;
-  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof before);
-  const absl::Status left = birth.Leave();
-  if (pid < 0) {
-    // A PID namespace whose init has ended takes no more processes: ENOMEM, says the kernel.
-    return os::ErrnoStatus(error, namespaces.pid_fd >= 0 && error == ENOMEM
-                                      ? "start first process: clone3 into the pod's PID namespace, "
-                                        "whose init may have ended"
-                                      : "start first process: clone3");
-  }
-
   FirstProcess started;
-  started.pid_ = static_cast<pid_t>(pid);
-  started.pidfd_.reset(pidfd);
+  absl::Status left;
+  if (namespaces.user_fd >= 0) {
+    RETURN_IF_ERROR(OwnPipes(context));
+    ASSIGN_OR_RETURN(started.pid_,
+                     StartInUserNamespace(context, namespaces, cgroup_fd, report.read.get()));
+    started.pidfd_.reset(static_cast<int>(syscall(SYS_pidfd_open, started.pid_, 0)));
+    if (!started.pidfd_.valid()) left = os::ErrnoStatus(errno, "open first process");
+  } else {
+    ASSIGN_OR_RETURN(const BirthNamespace birth, BirthNamespace::Enter(namespaces.pid_fd));
+    int pidfd = -1;
+    const long pid = CloneBlocked(FirstArgs(namespaces.made_by_clone, cgroup_fd, &pidfd),
+                                  [&] { child::RunInitChild(context); });
+    left = birth.Leave();
+    if (pid < 0) return CloneError(static_cast<int>(-pid), namespaces);
+    started.pid_ = static_cast<pid_t>(pid);
+    started.pidfd_.reset(pidfd);
+  }
   started.pipes_ = {std::move(in.write), std::move(out.read), std::move(err.read),
                     std::move(gate.write), std::move(report.read)};
   RETURN_IF_ERROR(left);

@@ -41,8 +41,10 @@ TEST_F(CreateRefusalTest, WhatCannotBeDoneIsRefusedByNameAndLeavesNothing) {
        "mounts[2].source: no tree was handed over for /vol"},
       {"file system that is not offered", mount("/vol", "ext4", {}), kNotOffered,
        "mounts[2].type: \"ext4\": is not offered"},
-      {"option that is not offered", mount("/vol", "tmpfs", {"idmap"}), kNotOffered,
-       "mounts[2].options: option idmap is not offered"},
+      {"option that is not offered", mount("/vol", "tmpfs", {"remount"}), kNotOffered,
+       "mounts[2].options: option remount is not offered"},
+      {"mapping of a new file system", mount("/vol", "tmpfs", {"idmap"}), kInvalid,
+       "mounts[2].uidMappings: only a bind mount takes mappings"},
       {"option that the kernel refuses", mount("/vol", "tmpfs", {"size=much"}), kInvalid,
        "mount: /vol (tmpfs): tmpfs: Bad value for 'size': Invalid argument"},
       {"destination below a file", mount("/bin/busybox/x", "tmpfs", {}), kInvalid,
@@ -55,7 +57,7 @@ TEST_F(CreateRefusalTest, WhatCannotBeDoneIsRefusedByNameAndLeavesNothing) {
        [](oci::Spec* s) {
          s->linux_.namespaces.push_back({oci::NamespaceType::kUser, ""});
        },
-       kNotOffered, "linux.namespaces[5].type: user and time namespaces are not offered"},
+       kNotOffered, "linux.namespaces[5]: a new user namespace is not offered, it is handed over"},
       {"unknown rlimit",
        [](oci::Spec* s) {
          s->process.rlimits = {{"RLIMIT_MOON", 1, 1}};

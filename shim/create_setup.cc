@@ -77,7 +77,7 @@ absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
   std::vector<child::JoinPlan> join;
   for (const auto& [type, fd] : document.namespaces) {
     const uint64_t flag = NamespaceFlag(type);
-    if (flag == CLONE_NEWPID) continue;  // it was born there
+    if (flag == CLONE_NEWPID || flag == CLONE_NEWUSER) continue;  // it was born there
     if ((namespaces.all & flag) != 0) join.push_back({fd, static_cast<uint32_t>(flag)});
   }
   plan.join = builder.AddArray(join);
@@ -90,14 +90,18 @@ absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
       plan.hostname = builder.AddText(spec.hostname);
     }
   }
+  plan.user_fd = namespaces.user_fd;
+  plan.pid_fd = namespaces.pid_fd;
   plan.root_fd = root_fd;
   plan.root_readonly = spec.root_readonly ? 1 : 0;
   ASSIGN_OR_RETURN(plan.root_propagation, RootPropagation(spec.linux_.rootfs_propagation));
   Pairs links;
   ASSIGN_OR_RETURN(const std::vector<child::MountPlan> mounts,
-                   PlanMounts(document, (namespaces.all & CLONE_NEWCGROUP) != 0, &builder, &links));
+                   PlanMounts(document, namespaces, &builder, &links));
   plan.mounts = builder.AddArray(mounts);
-  plan.devices = builder.AddArray(PlanDevices(spec, &builder));
+  ASSIGN_OR_RETURN(const std::vector<child::DevicePlan> devices,
+                   PlanDevices(spec, namespaces, &builder));
+  plan.devices = builder.AddArray(devices);
   AddDeviceLinks(spec, &links);
   plan.links = builder.AddPairs(links);
   ASSIGN_OR_RETURN(const Pairs sysctls, PlanSysctls(spec.linux_, namespaces));

@@ -52,7 +52,7 @@ constexpr Propagation kPropagations[] = {
     {"unbindable", MS_UNBINDABLE, false}, {"runbindable", MS_UNBINDABLE, true},
 };
 
-constexpr const char* kNotOffered[] = {"remount", "idmap", "ridmap", "tmpcopyup"};
+constexpr const char* kNotOffered[] = {"remount", "tmpcopyup"};
 
 void Merge(const Attribute& attribute, uint64_t* set, uint64_t* clear) {
   // The later of two that contradict one another counts.
@@ -92,6 +92,11 @@ absl::StatusOr<MountOptions> ParseMountOptions(const std::vector<std::string>& o
     if (option.empty() || option == "defaults") continue;
     if (option == "bind" || option == "rbind") {
       out.bind = true;
+      continue;
+    }
+    if (option == "idmap" || option == "ridmap") {
+      out.map_ids = true;
+      out.map_recursive = option == "ridmap";
       continue;
     }
     if (TakeAttribute(option, &out) || TakePropagation(option, &out)) continue;

@@ -19,12 +19,14 @@ struct MountOptions {
   uint64_t clear_recursive = 0;
   uint64_t propagation = 0;  // MS_SHARED, ...; 0 = not named
   bool propagation_recursive = false;
-  bool bind = false;  // "bind" or "rbind"
+  bool bind = false;           // "bind" or "rbind"
+  bool map_ids = false;        // "idmap" or "ridmap"
+  bool map_recursive = false;  // "ridmap": the mounts below take the mount's mappings too
   // For the file system: {key, value}, value "" = a flag.
   std::vector<std::pair<std::string, std::string>> data;
 };
 
-// Unimplemented for an option that is known and not offered ("remount", "idmap", "tmpcopyup").
+// Unimplemented for an option that is known and not offered ("remount", "tmpcopyup").
 absl::StatusOr<MountOptions> ParseMountOptions(const std::vector<std::string>& options);
 
 }  // namespace berth::shim

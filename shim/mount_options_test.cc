@@ -47,7 +47,7 @@ TEST(MountOptionsTest, TheRestGoesToTheFileSystem) {
 }
 
 TEST(MountOptionsTest, WhatIsNotOfferedIsRefused) {
-  EXPECT_EQ(ParseMountOptions({"idmap"}).status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(ParseMountOptions({"remount"}).status().code(), absl::StatusCode::kUnimplemented);
   EXPECT_EQ(ParseMountOptions({"size="}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 

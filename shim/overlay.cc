@@ -1,6 +1,7 @@
 #include "shim/overlay.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -39,19 +40,8 @@ std::string CommonParent(const std::vector<std::string>& paths) {
   return slash == std::string::npos ? "" : paths.front().substr(0, slash + 1);
 }
 
-}  // namespace
-
-absl::StatusOr<os::DetachedMount> MakeOverlay(const std::string& data_dir,
-                                              const OverlayRoot& root) {
-  const std::string parent = CommonParent(root.lowers);
-  const std::string directory = absl::StrCat(data_dir, "/", parent);
-  if (chdir(directory.c_str()) != 0) {
-    return os::ErrnoStatus(errno, absl::StrCat("enter layer directory ", directory));
-  }
-  std::vector<std::string> lowers;
-  lowers.reserve(root.lowers.size());
-  for (const std::string& lower : root.lowers) lowers.push_back(lower.substr(parent.size()));
-
+absl::StatusOr<os::DetachedMount> NewOverlay(std::vector<std::string> lowers,
+                                             const std::string& data_dir, const OverlayRoot& root) {
   std::vector<std::pair<std::string, std::string>> options = {{"source", "overlay"}};
   if (HasLowerdirPlus()) {
     for (std::string& lower : lowers) options.emplace_back("lowerdir+", std::move(lower));
@@ -65,6 +55,44 @@ absl::StatusOr<os::DetachedMount> MakeOverlay(const std::string& data_dir,
   options.emplace_back("index", "off");
   if (root.is_volatile) options.emplace_back("volatile", "");
   return os::NewMount("overlay", options, 0);
+}
+
+}  // namespace
+
+absl::StatusOr<os::DetachedMount> MakeOverlay(const std::string& data_dir,
+                                              const OverlayRoot& root) {
+  const std::string parent = CommonParent(root.lowers);
+  const std::string directory = absl::StrCat(data_dir, "/", parent);
+  if (chdir(directory.c_str()) != 0) {
+    return os::ErrnoStatus(errno, absl::StrCat("enter layer directory ", directory));
+  }
+  std::vector<std::string> lowers;
+  lowers.reserve(root.lowers.size());
+  for (const std::string& lower : root.lowers) lowers.push_back(lower.substr(parent.size()));
+  return NewOverlay(std::move(lowers), data_dir, root);
+}
+
+absl::StatusOr<os::DetachedMount> MakeMappedOverlay(const std::string& data_dir,
+                                                    const OverlayRoot& root,
+                                                    const MappedRoot& mapped) {
+  std::vector<os::DetachedMount> layers;
+  std::vector<std::string> lowers;
+  for (const std::string& lower : root.lowers) {
+    const std::string path = absl::StrCat(data_dir, "/", lower);
+    ASSIGN_OR_RETURN(os::DetachedMount layer, os::CloneTree(AT_FDCWD, path, /*recursive=*/false));
+    RETURN_IF_ERROR_CTX(os::SetIdMapping(layer.get(), mapped.user_fd, /*recursive=*/false),
+                        absl::StrCat("map ids of layer ", path));
+    RETURN_IF_ERROR(os::AttachMount(layer.get(), AT_FDCWD, "/root"));
+    lowers.push_back(absl::StrCat("/proc/self/fd/", layer.get()));
+    layers.push_back(std::move(layer));
+  }
+  for (const std::string& own : {root.upper, root.work}) {
+    const std::string path = absl::StrCat(data_dir, "/", own);
+    if (lchown(path.c_str(), mapped.uid, mapped.gid) != 0) {
+      return os::ErrnoStatus(errno, absl::StrCat("give the user namespace's root ", path));
+    }
+  }
+  return NewOverlay(std::move(lowers), data_dir, root);
 }
 
 }  // namespace berth::shim

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "absl/strings/match.h"
@@ -11,10 +12,13 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/os/errno_status.h"
+#include "base/os/file.h"
 #include "base/status_macros.h"
 
 namespace berth::os {
 namespace {
+
+constexpr size_t kMountInfoLimit = 64 << 20;
 
 // The kernel's own words on a failed fsopen context: one message a read, "e overlay: text". An
 // error comes back as errno alone when there are none.
@@ -63,6 +67,7 @@ bool ParseMountLine(absl::string_view line, MountEntry* entry) {
   entry->options = std::string(f[5]);
   for (size_t i = 6; i < dash; ++i) {
     if (absl::StartsWith(f[i], "shared:")) entry->is_shared = true;
+    if (absl::StartsWith(f[i], "master:")) entry->is_slave = true;
   }
   entry->fs_type = Unescape(f[dash + 1]);
   entry->source = Unescape(f[dash + 2]);
@@ -113,6 +118,17 @@ absl::Status SetMountAttributes(int mount_fd, uint64_t set, uint64_t clear, uint
   return absl::OkStatus();
 }
 
+absl::Status SetIdMapping(int mount_fd, int user_fd, bool recursive) {
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_IDMAP;
+  attr.userns_fd = static_cast<uint64_t>(user_fd);
+  const unsigned int flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  if (mount_setattr(mount_fd, "", flags, &attr, sizeof attr) != 0) {
+    return ErrnoStatus(errno, "map ids of a mount");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AttachMount(int mount_fd, int dir_fd, const std::string& path) {
   const unsigned int flags = MOVE_MOUNT_F_EMPTY_PATH | (path.empty() ? MOVE_MOUNT_T_EMPTY_PATH : 0);
   if (move_mount(mount_fd, "", dir_fd, path.c_str(), flags) != 0) {
@@ -131,6 +147,20 @@ absl::StatusOr<std::vector<MountEntry>> ParseMountInfo(absl::string_view text) {
     entries.push_back(std::move(entry));
   }
   return entries;
+}
+
+absl::StatusOr<MountEntry> MountOf(const std::string& path) {
+  struct statx st;
+  if (statx(AT_FDCWD, path.c_str(), 0, STATX_MNT_ID, &st) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("find the mount of ", path));
+  }
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadFile("/proc/thread-self/mountinfo", kMountInfoLimit));
+  ASSIGN_OR_RETURN(std::vector<MountEntry> entries, ParseMountInfo(text));
+  for (MountEntry& entry : entries) {
+    if (entry.id == st.stx_mnt_id) return std::move(entry);
+  }
+  return absl::NotFoundError(absl::StrCat("find the mount of ", path, ": it is not in mountinfo"));
 }
 
 }  // namespace berth::os

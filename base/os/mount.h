@@ -30,6 +30,10 @@ absl::StatusOr<DetachedMount> NewMount(
 absl::Status SetMountAttributes(int mount_fd, uint64_t set, uint64_t clear, uint64_t propagation,
                                 bool recursive);
 
+// mount_setattr(MOUNT_ATTR_IDMAP): what lies in the tree, which is attached nowhere yet, is seen
+// through the maps of a user namespace. EINVAL: the file system does not offer it.
+absl::Status SetIdMapping(int mount_fd, int user_fd, bool recursive);
+
 // move_mount(2) onto dir_fd-relative `path`; "" = dir_fd itself. Links are not followed at the end.
 absl::Status AttachMount(int mount_fd, int dir_fd, const std::string& path);
 
@@ -43,8 +47,11 @@ struct MountEntry {
   std::string source;
   std::string super_options;
   bool is_shared = false;  // member of a peer group: what is mounted on it shows up elsewhere
+  bool is_slave = false;   // what is mounted on its master shows up here
 };
 // Parses mountinfo text (proc(5)); octal escapes are decoded.
 absl::StatusOr<std::vector<MountEntry>> ParseMountInfo(absl::string_view text);
+// The mount that `path` lies on (symbolic links followed), of the calling thread's mount namespace.
+absl::StatusOr<MountEntry> MountOf(const std::string& path);
 
 }  // namespace berth::os

@@ -20,17 +20,6 @@
 namespace berth::shim::child {
 namespace {
 
-void JoinCgroups(const InitContext& context) {
-  const SetupPlan& setup = *context.setup;
-  const auto* directories = PlanReader(&setup).Elements<int32_t>(setup.cgroup_v1);
-  for (uint32_t i = 0; i < setup.cgroup_v1.count; ++i) {
-    const int fd = openat(directories[i], "tasks", O_WRONLY | O_CLOEXEC);
-    if (fd < 0) Fail(context.report_fd, kStepCgroup, errno, "tasks");
-    JoinTasks(fd, context.report_fd);
-    close(fd);
-  }
-}
-
 void EnterNamespaces(const InitContext& context) {
   const SetupPlan& setup = *context.setup;
   const auto* join = PlanReader(&setup).Elements<JoinPlan>(setup.join);
@@ -111,12 +100,24 @@ void WaitAtGate(int gate_fd) {
 
 }  // namespace
 
+void JoinCgroups(const SetupPlan& setup, int report_fd) {
+  const auto* directories = PlanReader(&setup).Elements<int32_t>(setup.cgroup_v1);
+  for (uint32_t i = 0; i < setup.cgroup_v1.count; ++i) {
+    const int fd = openat(directories[i], "tasks", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) Fail(report_fd, kStepCgroup, errno, "tasks");
+    JoinTasks(fd, report_fd);
+    close(fd);
+  }
+}
+
 void RunInitChild(const InitContext& context) {
   const ProcessPlan& process = *context.process;
   ResetSignals();
   umask(0);
-  JoinCgroups(context);
-  SetOomScore(process.oom_score_adj, context.report_fd);
+  if (context.setup->user_fd < 0) {  // else the stage before this one did
+    JoinCgroups(*context.setup, context.report_fd);
+    SetOomScore(process.oom_score_adj, context.report_fd);
+  }
   EnterNamespaces(context);
   BuildRoot(context);
   const ChildFds fds = ArrangeFds({context.stdin_fd, context.stdout_fd, context.stderr_fd,

@@ -30,4 +30,7 @@ struct InitContext {
 // the container may look at it.
 [[noreturn]] void RunInitChild(const InitContext& context);
 
+// The v1 groups of the plan.
+void JoinCgroups(const SetupPlan& setup, int report_fd);
+
 }  // namespace berth::shim::child

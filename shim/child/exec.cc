@@ -17,6 +17,7 @@
 #include "shim/child/plan.h"
 #include "shim/child/report.h"
 #include "shim/child/stdio.h"
+#include "shim/child/user_namespace.h"
 
 namespace berth::shim::child {
 namespace {
@@ -36,10 +37,18 @@ struct ExecContext {
   for (int i = 0; i < request.tasks_count; ++i) JoinTasks(request.tasks_fds[i], context.report_fd);
   // Still the holder's /proc, which shows every process of the host.
   SetOomScore(plan.oom_score_adj, context.report_fd);
+  const bool in_user_namespace = (plan.flags & kUserNamespace) != 0;
+  if (in_user_namespace) {
+    RaiseHardLimits(plan, context.report_fd);
+    const int stdio[] = {request.stdin_fd, request.stdout_fd, request.stderr_fd};
+    for (const int fd : stdio) OwnPipe(fd, plan.stdio_owner, context.report_fd);
+  }
+  // One call: the kernel enters the user namespace first and the others with its capabilities.
   const uint64_t namespaces = plan.namespaces & ~static_cast<uint64_t>(CLONE_NEWPID);
   if (setns(request.init_pidfd, static_cast<int>(namespaces)) != 0) {
     Fail(context.report_fd, kStepNamespaces, errno, "of the first process");
   }
+  if (in_user_namespace) BecomeNamespaceRoot(context.report_fd);
   const int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root_fd < 0) Fail(context.report_fd, kStepRoot, errno, "/");
   const ChildFds fds = ArrangeFds(

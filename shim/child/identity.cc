@@ -40,16 +40,10 @@ void SetRlimits(const IdentityContext& context) {
   }
 }
 
-// Pipes get the user as owner, or a program could not open /dev/stderr. Devices keep theirs.
+// In a user namespace that took the host's privileges: it is done by now.
 void ChownStdio(const IdentityContext& context) {
-  if (context.plan->uid == 0) return;
-  for (int fd = 0; fd <= 2; ++fd) {
-    struct stat st;
-    if (fstat(fd, &st) != 0 || !S_ISFIFO(st.st_mode)) continue;
-    if (fchown(fd, context.plan->uid, static_cast<gid_t>(-1)) != 0) {
-      Fail(context.report_fd, kStepStdio, errno, "own pipe");
-    }
-  }
+  if (context.plan->uid == 0 || (context.plan->flags & kUserNamespace) != 0) return;
+  for (int fd = 0; fd <= 2; ++fd) OwnPipe(fd, context.plan->uid, context.report_fd);
 }
 
 int SetCapabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable) {
@@ -203,6 +197,12 @@ void LeaveSession(int report_fd) {
 
 void JoinTasks(int tasks_fd, int report_fd) {
   if (write(tasks_fd, "0", 1) != 1) Fail(report_fd, kStepCgroup, errno, "tasks");
+}
+
+void OwnPipe(int fd, uint32_t uid, int report_fd) {
+  struct stat st;
+  if (fd < 0 || fstat(fd, &st) != 0 || !S_ISFIFO(st.st_mode)) return;
+  if (fchown(fd, uid, static_cast<gid_t>(-1)) != 0) Fail(report_fd, kStepStdio, errno, "own pipe");
 }
 
 void SetOomScore(int value, int report_fd) {

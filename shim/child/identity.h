@@ -28,6 +28,10 @@ void LeaveSession(int report_fd);
 // "0" into a v1 `tasks` file moves the writer without a lock on the thread group.
 void JoinTasks(int tasks_fd, int report_fd);
 
+// A pipe gets `uid` as owner, or a program could not open /dev/stderr. Devices keep theirs; -1 is
+// passed over.
+void OwnPipe(int fd, uint32_t uid, int report_fd);
+
 // /proc must be one that shows this process.
 void SetOomScore(int value, int report_fd);
 

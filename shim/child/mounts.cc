@@ -93,7 +93,23 @@ int BindDevice(const RootContext& context, const DevicePlan& device, const char*
   return error;
 }
 
+// `path` as a file with the node on top. What is there already is a mount of the spec or the
+// image's own node.
+int BindNode(const RootContext& context, int node_fd, const char* path) {
+  const int there = OpenInRoot(context.root_fd, path, O_PATH | O_NOFOLLOW);
+  if (there >= 0) {
+    close(there);
+    return 0;
+  }
+  const int target = MakeTarget(context.root_fd, path, TargetKind::kFile);
+  if (target < 0) return target;
+  const int error = Attach(node_fd, target);
+  close(target);
+  return error;
+}
+
 int MakeDevice(const RootContext& context, const DevicePlan& device, const char* path) {
+  if (device.node_fd >= 0) return BindNode(context, device.node_fd, path);
   const char* name = nullptr;
   const int parent = MakeParent(context.root_fd, path, &name);
   if (parent < 0) return parent;

@@ -16,7 +16,7 @@ namespace berth::shim::child {
 
 constexpr uint32_t kProcessMagic = 0x31507242;  // "BrP1"
 constexpr uint32_t kSetupMagic = 0x31537242;    // "BrS1"
-constexpr uint32_t kPlanVersion = 1;
+constexpr uint32_t kPlanVersion = 2;
 
 // What a ChildFailure names. kReady is no failure: the first process stands at the gate.
 enum ChildStep : uint32_t {
@@ -62,6 +62,7 @@ struct RlimitEntry {
 enum ProcessFlag : uint32_t {
   kNoNewPrivs = 1,
   kPrivatePidNamespace = 2,
+  kUserNamespace = 4,  // ids below are those of a user namespace that is not the shim's
 };
 
 struct ProcessPlan {
@@ -74,6 +75,8 @@ struct ProcessPlan {
   uint32_t gid;
   uint32_t umask;
   int32_t oom_score_adj;
+  uint32_t stdio_owner;  // uid, as the host counts
+  uint32_t unused;
   Span groups;   // uint32_t
   Span rlimits;  // RlimitEntry
   Span args;     // Text
@@ -111,6 +114,8 @@ struct DevicePlan {
   uint64_t device;
   uint32_t uid;
   uint32_t gid;
+  int32_t node_fd;  // the host's node as a detached mount, to be bound; -1: to be made
+  uint32_t unused;
 };
 
 struct TextPair {
@@ -133,6 +138,8 @@ struct SetupPlan {
   Text hostname;    // for a UTS namespace of its own
   int32_t root_fd;  // the root as a detached mount
   uint32_t root_readonly;
+  int32_t user_fd;  // the user namespace that owns those to be made; -1: the shim's own
+  int32_t pid_fd;   // with user_fd: a PID namespace to be born in; -1: a new one
   uint32_t unused;
   uint64_t root_propagation;
   Span mounts;    // MountPlan, in order

@@ -65,8 +65,31 @@ void ReadProcess(const JsonReader& in, Process* out) {
   }
 }
 
+void ReadMapping(const JsonReader& in, const char* key, std::vector<os::IdMapping>* out) {
+  in.Each(key, [&](const JsonReader& item) {
+    os::IdMapping& mapping = out->emplace_back();
+    item.ReadInt("containerID", &mapping.container_id);
+    item.ReadInt("hostID", &mapping.host_id);
+    item.ReadInt("size", &mapping.length);
+    if (mapping.length == 0) item.Fail("size", "must not be 0");
+    for (const uint32_t first : {mapping.container_id, mapping.host_id}) {
+      // 2^32-1 is no id.
+      if (uint64_t{first} + mapping.length > UINT32_MAX)
+        item.Fail("size", "reaches past the last id");
+    }
+  });
+}
+
+void ReadMappings(const JsonReader& in, os::UserMappings* out) {
+  ReadMapping(in, "uidMappings", &out->uids);
+  ReadMapping(in, "gidMappings", &out->gids);
+  if (out->uids.empty() != out->gids.empty()) {
+    in.Fail(out->uids.empty() ? "uidMappings" : "gidMappings", "is needed beside the other");
+  }
+}
+
 void ReadMount(const JsonReader& in, Mount* out) {
-  in.Refuse({"uidMappings", "gidMappings"});
+  ReadMappings(in, &out->mappings);
   in.Require("destination", &out->destination);
   if (!absl::StartsWith(out->destination, "/")) in.Fail("destination", "must be an absolute path");
   in.Read("type", &out->type);
@@ -129,8 +152,9 @@ void ReadDevice(const JsonReader& in, Device* out) {
 }
 
 void ReadLinux(const JsonReader& in, Linux* out) {
-  in.Refuse({"uidMappings", "gidMappings", "seccomp", "mountLabel", "intelRdt", "personality",
-             "timeOffsets", "netDevices", "memoryPolicy"});
+  ReadMappings(in, &out->mappings);
+  in.Refuse({"seccomp", "mountLabel", "intelRdt", "personality", "timeOffsets", "netDevices",
+             "memoryPolicy"});
   std::set<NamespaceType> seen;
   in.Each("namespaces", [&](const JsonReader& item) {
     std::string name;

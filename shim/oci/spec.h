@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/os/cgroup.h"
+#include "base/os/user_namespace.h"
 
 namespace berth::shim::oci {
 
@@ -50,6 +51,7 @@ struct Mount {
   std::string type;         // "bind", "proc", "tmpfs", ...
   std::string source;
   std::vector<std::string> options;  // as mount(8): "ro", "nosuid", "rbind", "rprivate", "size=..."
+  os::UserMappings mappings = {};  // not empty: the source is shown through them, an idmapped mount
 };
 
 enum class NamespaceType { kPid, kNetwork, kMount, kIpc, kUts, kUser, kCgroup, kTime };
@@ -71,6 +73,7 @@ struct Device {
 
 struct Linux {
   std::vector<Namespace> namespaces;
+  os::UserMappings mappings = {};  // of the user namespace
   std::vector<Device> devices;
   std::string cgroups_path;
   os::CgroupLimits resources;

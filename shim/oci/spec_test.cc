@@ -25,6 +25,8 @@ Spec Full() {
   spec.mounts = {{"/proc", "proc", "proc", {"nosuid"}}, {"/data", "bind", "/srv", {"rbind"}}};
   spec.annotations = {{"a", "b"}};
   spec.linux_.namespaces = {{NamespaceType::kPid, ""}, {NamespaceType::kIpc, "fd:7"}};
+  spec.linux_.mappings = {{{0, 100000, 65536}}, {{0, 200000, 1000}, {1000, 5, 1}}};
+  spec.mounts[1].mappings = {{{0, 7, 1}}, {{0, 8, 1}}};
   spec.linux_.devices = {{"/dev/fuse", 'c', 10, 229, 0600, 1, 2}};
   spec.linux_.cgroups_path = "/kubepods/x";
   spec.linux_.sysctl = {{"kernel.shm_rmid_forced", "1"}};
@@ -117,6 +119,12 @@ TEST(SpecTest, ErrorsNameTheJsonPath) {
   EXPECT_EQ(Error(With("TOP", R"(,"root":{"readonly":1})")),
             "root.readonly: must be true or false");
   EXPECT_EQ(Error(With("TOP", R"(,"hostname":1)")), "hostname: must be a string");
+  EXPECT_EQ(Error(With("LINUX", R"(,"uidMappings":[{"containerID":0,"hostID":1,"size":0}])")),
+            "linux.uidMappings[0].size: must not be 0");
+  EXPECT_EQ(Error(With("LINUX", R"(,"uidMappings":[{"hostID":4294967290,"size":6}])")),
+            "linux.uidMappings[0].size: reaches past the last id");
+  EXPECT_EQ(Error(With("LINUX", R"(,"uidMappings":[{"hostID":1,"size":6}])")),
+            "linux.gidMappings: is needed beside the other");
   EXPECT_EQ(Error(With("PROCESS", R"(,"user":{"additionalGids":["a"]})")),
             "process.user.additionalGids[0]: must be an integer");
   EXPECT_EQ(Error(With("PROCESS", R"(,"rlimits":[{"type":"RLIMIT_CORE","soft":2,"hard":1}])")),
@@ -140,7 +148,7 @@ TEST(SpecTest, WhatIsKnownAndNotOfferedIsRefusedByName) {
   EXPECT_EQ(refused("TOP", R"(,"hooks":{"prestart":[{}]})"), "hooks: is not offered");
   EXPECT_EQ(refused("PROCESS", R"(,"apparmorProfile":"p")"),
             "process.apparmorProfile: \"p\": is not offered");
-  EXPECT_EQ(refused("LINUX", R"(,"uidMappings":[{}])"), "linux.uidMappings: is not offered");
+  EXPECT_EQ(refused("LINUX", R"(,"mountLabel":"x")"), "linux.mountLabel: \"x\": is not offered");
   EXPECT_EQ(refused("LINUX", R"(,"resources":{"cpu":{"idle":1}})"),
             "linux.resources.cpu.idle: 1: is not offered");
   EXPECT_TRUE(ParseSpec(With("PROCESS", R"(,"apparmorProfile":"")")).ok());

@@ -125,6 +125,16 @@ Json ResourcesToJson(const os::CgroupLimits& limits) {
   return out;
 }
 
+void PutMappings(const os::UserMappings& mappings, Json* out) {
+  for (const auto& [key, list] :
+       {std::pair("uidMappings", &mappings.uids), std::pair("gidMappings", &mappings.gids)}) {
+    for (const os::IdMapping& m : *list) {
+      (*out)[key].push_back(
+          {{"containerID", m.container_id}, {"hostID", m.host_id}, {"size", m.length}});
+    }
+  }
+}
+
 Json LinuxToJson(const Linux& in) {
   Json out = {{"resources", ResourcesToJson(in.resources)},
               {"maskedPaths", in.masked_paths},
@@ -134,6 +144,7 @@ Json LinuxToJson(const Linux& in) {
     if (!ns.path.empty()) item["path"] = ns.path;
     out["namespaces"].push_back(std::move(item));
   }
+  PutMappings(in.mappings, &out);
   for (const Device& device : in.devices) {
     out["devices"].push_back({{"path", device.path},
                               {"type", std::string(1, device.type)},
@@ -159,10 +170,12 @@ Json SpecToJson(const Spec& spec) {
               {"linux", LinuxToJson(spec.linux_)}};
   if (!spec.hostname.empty()) out["hostname"] = spec.hostname;
   for (const Mount& mount : spec.mounts) {
-    out["mounts"].push_back({{"destination", mount.destination},
-                             {"type", mount.type},
-                             {"source", mount.source},
-                             {"options", mount.options}});
+    Json item = {{"destination", mount.destination},
+                 {"type", mount.type},
+                 {"source", mount.source},
+                 {"options", mount.options}};
+    PutMappings(mount.mappings, &item);
+    out["mounts"].push_back(std::move(item));
   }
   if (!spec.annotations.empty()) out["annotations"] = spec.annotations;
   if (!latin1.empty()) out["annotations"][kLatin1Annotation] = latin1;
