@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/os/errno_status.h"
 #include "base/os/file.h"
+#include "base/os/mount.h"
 #include "base/status_macros.h"
 #include "sandbox/made_path.h"
 #include "sandbox/paths.h"
@@ -20,6 +21,19 @@ absl::StatusOr<os::UniqueFd> OpenTree(Core& core, const TreeSource& source) {
   RETURN_IF_ERROR(os::MakeDirs(source.host_path, 0755));
   LogInfo("made missing mount source", {{"path", source.host_path}});
   return core.host->CloneTree(source.host_path);
+}
+
+// Asked for what the source cannot give, a container would wait for mounts that never come.
+absl::Status CheckPropagation(const TreeSource& source) {
+  if (source.propagation == Propagation::kAny) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const os::MountEntry mount, os::MountOf(source.host_path));
+  const bool both = source.propagation == Propagation::kBothWays;
+  if (mount.is_shared || (!both && mount.is_slave)) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "mount source \"", source.host_path, "\": propagation ",
+      both ? "BIDIRECTIONAL needs a shared mount"
+           : "HOST_TO_CONTAINER needs a shared or slave mount",
+      ", and it lies on ", mount.target, ", which is ", mount.is_slave ? "a slave" : "private"));
 }
 
 }  // namespace
@@ -60,6 +74,7 @@ absl::StatusOr<std::vector<std::pair<int, os::UniqueFd>>> OpenTrees(
       return WithCode(absl::StatusCode::kInvalidArgument, tree.status(),
                       absl::StrCat("open mount source \"", source.host_path, "\""));
     }
+    RETURN_IF_ERROR(CheckPropagation(source));
     trees.emplace_back(source.index, *std::move(tree));
   }
   return trees;

@@ -30,20 +30,26 @@ std::string Clean(const std::string& path) {
 
 size_t Depth(const std::string& path) { return std::count(path.begin(), path.end(), '/'); }
 
-Planned Bind(const std::string& target, const std::string& source, bool readonly, bool make_missing,
-             std::vector<std::string> more = {}) {
+Planned Bind(const std::string& target, const std::string& source, std::vector<std::string> options,
+             bool make_missing) {
   Planned planned;
-  planned.mount = Mount{target, "bind", source, {"rbind", "rprivate", readonly ? "ro" : "rw"}};
-  for (std::string& option : more) planned.mount.options.push_back(std::move(option));
+  planned.mount = Mount{target, "bind", source, std::move(options), {}};
+  planned.mount.options.insert(planned.mount.options.begin(), "rbind");
   planned.is_tree = true;
   planned.tree.host_path = source;
   planned.tree.make_missing = make_missing;
   return planned;
 }
 
+// A file of the pod; in a user namespace its owner is the root there too.
+Planned PodFile(const std::string& target, const std::string& source, const MountOptions& o) {
+  Planned planned = Bind(target, source, {"rprivate", o.readonly_rootfs ? "ro" : "rw"}, false);
+  planned.mount.mappings = o.user;
+  return planned;
+}
+
 std::vector<Planned> DefaultMounts(const MountOptions& o) {
   const char* const access = o.privileged ? "rw" : "ro";
-  const bool ro = o.readonly_rootfs;
   std::vector<Planned> defaults = {
       {Mount{"/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}}},
       {Mount{"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}}},
@@ -55,27 +61,16 @@ std::vector<Planned> DefaultMounts(const MountOptions& o) {
       {Mount{"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}}},
       {Mount{
           "/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", access}}},
-      Bind("/dev/shm", o.private_ipc ? "" : "/dev/shm", false, false,
-           {"nosuid", "nodev", "noexec"}),
-      Bind("/etc/hosts", absl::StrCat(o.pod_dir, "/hosts"), ro, false),
-      Bind("/etc/hostname", absl::StrCat(o.pod_dir, "/hostname"), ro, false),
-      Bind("/etc/resolv.conf", absl::StrCat(o.pod_dir, "/resolv.conf"), ro, false),
+      Bind("/dev/shm", o.private_ipc ? "" : "/dev/shm",
+           {"rprivate", "rw", "nosuid", "nodev", "noexec"}, false),
+      PodFile("/etc/hosts", absl::StrCat(o.pod_dir, "/hosts"), o),
+      PodFile("/etc/hostname", absl::StrCat(o.pod_dir, "/hostname"), o),
+      PodFile("/etc/resolv.conf", absl::StrCat(o.pod_dir, "/resolv.conf"), o),
   };
   return defaults;
 }
 
 absl::Status CheckOffered(const std::string& field, const cri::Mount& mount) {
-  if (mount.propagation() != cri::PROPAGATION_PRIVATE) {
-    return NotOffered(absl::StrCat(field, ".propagation"),
-                      cri::MountPropagation_Name(mount.propagation()));
-  }
-  if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
-    return NotOffered(absl::StrCat(field, ".uidMappings/gidMappings"),
-                      absl::StrCat("of \"", mount.host_path(), "\""));
-  }
-  if (mount.recursive_read_only()) {
-    return NotOffered(absl::StrCat(field, ".recursive_read_only"), "true", "RROUnsupported");
-  }
   if (mount.has_image() || !mount.image_sub_path().empty()) {
     return NotOffered(absl::StrCat(field, ".image"),
                       absl::StrCat("\"", mount.image().image(), "\""));
@@ -86,6 +81,63 @@ absl::Status CheckOffered(const std::string& field, const cri::Mount& mount) {
   }
   if (mount.selinux_relabel()) return NotOffered(absl::StrCat(field, ".selinux_relabel"), "true");
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<os::IdMapping>> Mapping(
+    const std::string& field, const google::protobuf::RepeatedPtrField<cri::IDMapping>& mappings) {
+  std::vector<os::IdMapping> out;
+  for (const cri::IDMapping& m : mappings) {
+    if (m.length() == 0) return Invalid(field, "length must not be 0");
+    for (const uint32_t first : {m.container_id(), m.host_id()}) {
+      // 2^32-1 is no id.
+      if (uint64_t{first} + m.length() > UINT32_MAX)
+        return Invalid(field, "reaches past the last id");
+    }
+    out.push_back({m.container_id(), m.host_id(), m.length()});
+  }
+  return out;
+}
+
+absl::StatusOr<os::UserMappings> Mappings(const std::string& field, const cri::Mount& mount) {
+  os::UserMappings mappings;
+  ASSIGN_OR_RETURN(mappings.uids,
+                   Mapping(absl::StrCat(field, ".uidMappings"), mount.uidmappings()));
+  ASSIGN_OR_RETURN(mappings.gids,
+                   Mapping(absl::StrCat(field, ".gidMappings"), mount.gidmappings()));
+  if (mappings.uids.empty() != mappings.gids.empty()) {
+    return Invalid(absl::StrCat(field, ".uidMappings/gidMappings"),
+                   absl::StrCat("one without the other, for \"", mount.host_path(), "\""));
+  }
+  return mappings;
+}
+
+struct HowShared {
+  const char* option;
+  Propagation source;
+};
+
+absl::StatusOr<HowShared> ToPropagation(const std::string& field, const cri::Mount& mount) {
+  switch (mount.propagation()) {
+    case cri::PROPAGATION_PRIVATE:
+      return HowShared{"rprivate", Propagation::kAny};
+    case cri::PROPAGATION_HOST_TO_CONTAINER:
+      return HowShared{"rslave", Propagation::kFromHost};
+    case cri::PROPAGATION_BIDIRECTIONAL:
+      return HowShared{"rshared", Propagation::kBothWays};
+    default:  // proto3 enums are open: another number may arrive
+      return Invalid(absl::StrCat(field, ".propagation"),
+                     absl::StrCat(static_cast<int>(mount.propagation()), " is no propagation"));
+  }
+}
+
+absl::StatusOr<const char*> Access(const std::string& field, const cri::Mount& mount) {
+  if (!mount.recursive_read_only()) return mount.readonly() ? "ro" : "rw";
+  if (!mount.readonly() || mount.propagation() != cri::PROPAGATION_PRIVATE) {
+    return Invalid(
+        absl::StrCat(field, ".recursive_read_only"),
+        absl::StrCat("needs readonly and private propagation, for \"", mount.host_path(), "\""));
+  }
+  return "rro";
 }
 
 absl::StatusOr<Planned> FromRequest(const std::string& field, const cri::Mount& mount) {
@@ -99,7 +151,12 @@ absl::StatusOr<Planned> FromRequest(const std::string& field, const cri::Mount& 
   }
   const std::string target = Clean(mount.container_path());
   if (target == "/") return Invalid(absl::StrCat(field, ".container_path"), "must not be the root");
-  return Bind(target, mount.host_path(), mount.readonly(), true);
+  ASSIGN_OR_RETURN(const HowShared shared, ToPropagation(field, mount));
+  ASSIGN_OR_RETURN(const char* const access, Access(field, mount));
+  Planned planned = Bind(target, mount.host_path(), {shared.option, access}, true);
+  planned.tree.propagation = shared.source;
+  ASSIGN_OR_RETURN(planned.mount.mappings, Mappings(field, mount));
+  return planned;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/os/user_namespace.h"
 #include "cri.pb.h"
 #include "shim/oci/spec.h"
 
@@ -18,6 +19,14 @@ struct MountOptions {
   bool private_ipc = true;  // /dev/shm is the pod's, else the host's
   bool privileged = false;  // /sys and cgroups writable
   bool readonly_rootfs = false;
+  os::UserMappings user = {};  // of the pod; empty without a user namespace
+};
+
+// What the mount that a source lies on must be.
+enum class Propagation {
+  kAny,
+  kFromHost,  // shared or a slave: what is mounted on it later reaches the container
+  kBothWays,  // shared
 };
 
 // A mount whose source the daemon opens as a tree: `host_path`, or the pod's shm when that is
@@ -26,6 +35,7 @@ struct TreeSource {
   int index = 0;  // into PlannedMounts::mounts
   std::string host_path;
   bool make_missing = false;  // a request's hostPath: made as a directory when absent, as peers do
+  Propagation propagation = Propagation::kAny;
 };
 
 struct PlannedMounts {

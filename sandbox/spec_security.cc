@@ -195,19 +195,20 @@ absl::Status CheckAppArmor(const cri::LinuxContainerSecurityContext& security, b
   return NotOffered("security_context.apparmor_profile", absl::StrCat("\"", profile, "\""));
 }
 
-absl::StatusOr<GuardedPaths> ToGuardedPaths(const cri::LinuxContainerConfig& config) {
+absl::StatusOr<GuardedPaths> ToGuardedPaths(const cri::LinuxContainerConfig& config,
+                                            bool in_user_namespace) {
   GuardedPaths paths;
   const cri::LinuxContainerSecurityContext& security = config.security_context();
   if (security.privileged()) return paths;
   // On the wire "not said" and "none" are one. Kubelet means "none" (procMount: Unmasked) only for
-  // pods with a user namespace, which are not offered: an empty list is the default one, so that
-  // a client that says nothing (crictl) does not hand out the host's /proc/sys.
+  // pods with a user namespace; elsewhere an empty list is the default one, so that a client that
+  // says nothing (crictl) does not hand out the host's /proc/sys.
   ASSIGN_OR_RETURN(paths.masked, Paths("masked_paths", security.masked_paths()));
-  if (paths.masked.empty()) {
+  if (paths.masked.empty() && !in_user_namespace) {
     paths.masked.assign(std::begin(kDefaultMasked), std::end(kDefaultMasked));
   }
   ASSIGN_OR_RETURN(paths.readonly, Paths("readonly_paths", security.readonly_paths()));
-  if (paths.readonly.empty()) {
+  if (paths.readonly.empty() && !in_user_namespace) {
     paths.readonly.assign(std::begin(kDefaultReadonly), std::end(kDefaultReadonly));
   }
   return paths;

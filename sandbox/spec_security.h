@@ -40,12 +40,14 @@ absl::Status CheckSeccomp(const cri::LinuxSandboxSecurityContext& security);
 // OK when what is asked for needs no AppArmor here. `has_apparmor`: of the kernel.
 absl::Status CheckAppArmor(const cri::LinuxContainerSecurityContext& security, bool has_apparmor);
 
-// kubelet's lists, the defaults where one is empty; none for a privileged container.
+// kubelet's lists; none for a privileged container. An empty one means none in a pod with a user
+// namespace (procMount: Unmasked) and the default one in others.
 struct GuardedPaths {
   std::vector<std::string> masked;
   std::vector<std::string> readonly;
 };
-absl::StatusOr<GuardedPaths> ToGuardedPaths(const cri::LinuxContainerConfig& config);
+absl::StatusOr<GuardedPaths> ToGuardedPaths(const cri::LinuxContainerConfig& config,
+                                            bool in_user_namespace);
 
 // v1 device rules: all devices for a privileged container, else the harmless ones and mknod.
 std::vector<os::CgroupLimits::DeviceRule> DeviceRules(bool privileged);

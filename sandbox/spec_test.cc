@@ -206,18 +206,42 @@ TEST(SpecSecurityTest, AmbientCapabilitiesAreInEverySet) {
 
 TEST(SpecSecurityTest, SeccompIsUnconfinedUnlessAskedFor) {
   cri::LinuxContainerSecurityContext security;
-  EXPECT_EQ(ToSeccomp(security).value(), SeccompChoice::kUnconfined);
+  EXPECT_EQ(ToSeccomp(security)->choice, SeccompChoice::kUnconfined);
   security.mutable_seccomp()->set_profile_type(cri::SecurityProfile::RuntimeDefault);
-  EXPECT_EQ(ToSeccomp(security).value(), SeccompChoice::kRuntimeDefault);
+  EXPECT_EQ(ToSeccomp(security)->choice, SeccompChoice::kRuntimeDefault);
   security.set_privileged(true);
-  EXPECT_EQ(ToSeccomp(security).value(), SeccompChoice::kUnconfined);
+  EXPECT_EQ(ToSeccomp(security)->choice, SeccompChoice::kUnconfined);
   security.set_privileged(false);
   security.mutable_seccomp()->set_localhost_ref("x.json");
   EXPECT_TRUE(absl::IsInvalidArgument(ToSeccomp(security).status()));
   security.mutable_seccomp()->set_profile_type(cri::SecurityProfile::Localhost);
-  EXPECT_TRUE(absl::IsUnimplemented(ToSeccomp(security).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(ToSeccomp(security).status())) << "not absolute";
   EXPECT_THAT(Message(ToSeccomp(security)), HasSubstr("x.json"));
+  security.mutable_seccomp()->set_localhost_ref("/p/x.json");
+  EXPECT_EQ(ToSeccomp(security)->choice, SeccompChoice::kLocalhost);
+  EXPECT_EQ(ToSeccomp(security)->path, "/p/x.json");
+  security.set_privileged(true);
+  EXPECT_EQ(ToSeccomp(security)->choice, SeccompChoice::kUnconfined);
 }
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+TEST(SpecSecurityTest, TheDeprecatedSeccompPathIsReadWhereTheFieldIsNotSet) {
+  cri::LinuxContainerSecurityContext security;
+  security.set_seccomp_profile_path("unconfined");
+  EXPECT_EQ(ToSeccomp(security)->choice, SeccompChoice::kUnconfined);
+  security.set_seccomp_profile_path("runtime/default");
+  EXPECT_EQ(ToSeccomp(security)->choice, SeccompChoice::kRuntimeDefault);
+  security.set_seccomp_profile_path("localhost//p/x.json");
+  EXPECT_EQ(ToSeccomp(security)->path, "/p/x.json");
+  for (const char* wrong : {"localhost/x.json", "localhost//p/../x.json", "default"}) {
+    security.set_seccomp_profile_path(wrong);
+    EXPECT_TRUE(absl::IsInvalidArgument(ToSeccomp(security).status())) << wrong;
+  }
+  security.mutable_seccomp()->set_profile_type(cri::SecurityProfile::Unconfined);
+  EXPECT_EQ(ToSeccomp(security)->choice, SeccompChoice::kUnconfined);
+}
+#pragma GCC diagnostic pop
 
 TEST(SpecSecurityTest, AppArmorIsANoOpWithoutTheKernelsAndALocalProfileIsRefused) {
   cri::LinuxContainerSecurityContext security;
@@ -233,19 +257,19 @@ TEST(SpecSecurityTest, AppArmorIsANoOpWithoutTheKernelsAndALocalProfileIsRefused
 
 TEST(SpecSecurityTest, GuardedPathsAreTheRequestsOrTheDefaults) {
   cri::LinuxContainerConfig config;
-  EXPECT_THAT(ToGuardedPaths(config)->masked, Contains("/proc/kcore"));
-  EXPECT_THAT(ToGuardedPaths(config)->readonly, Contains("/proc/sys"));
+  EXPECT_THAT(ToGuardedPaths(config, false)->masked, Contains("/proc/kcore"));
+  EXPECT_THAT(ToGuardedPaths(config, false)->readonly, Contains("/proc/sys"));
   config.mutable_security_context();  // empty lists are the default ones
-  EXPECT_THAT(ToGuardedPaths(config)->masked, Contains("/proc/kcore"));
+  EXPECT_THAT(ToGuardedPaths(config, false)->masked, Contains("/proc/kcore"));
   config.mutable_security_context()->add_masked_paths("/proc/x");
   config.mutable_security_context()->add_readonly_paths("/proc/y");
-  EXPECT_THAT(ToGuardedPaths(config)->masked, ElementsAre("/proc/x"));
-  EXPECT_THAT(ToGuardedPaths(config)->readonly, ElementsAre("/proc/y"));
+  EXPECT_THAT(ToGuardedPaths(config, false)->masked, ElementsAre("/proc/x"));
+  EXPECT_THAT(ToGuardedPaths(config, false)->readonly, ElementsAre("/proc/y"));
   config.mutable_security_context()->set_privileged(true);
-  EXPECT_THAT(ToGuardedPaths(config)->masked, IsEmpty());
+  EXPECT_THAT(ToGuardedPaths(config, false)->masked, IsEmpty());
   config.mutable_security_context()->set_privileged(false);
   config.mutable_security_context()->add_masked_paths("relative");
-  EXPECT_TRUE(absl::IsInvalidArgument(ToGuardedPaths(config).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(ToGuardedPaths(config, false).status()));
 }
 
 TEST(SpecResourcesTest, ZeroIsUnsetAndSwapFollowsMemory) {
@@ -427,10 +451,6 @@ TEST(SpecMountsTest, ARequestBeatsADefaultAndParentsComeFirst) {
 
 TEST(SpecMountsTest, WhatIsNotOfferedIsUnimplementedAndNamed) {
   const std::pair<std::function<void(cri::Mount*)>, const char*> cases[] = {
-      {[](cri::Mount* m) { m->set_propagation(cri::PROPAGATION_BIDIRECTIONAL); },
-       "PROPAGATION_BIDIRECTIONAL"},
-      {[](cri::Mount* m) { m->add_uidmappings(); }, "uidMappings"},
-      {[](cri::Mount* m) { m->set_recursive_read_only(true); }, "recursive_read_only"},
       {[](cri::Mount* m) { m->mutable_image()->set_image("img"); }, "img"},
       {[](cri::Mount* m) { m->add_mount_options("noexec"); }, "noexec"},
       {[](cri::Mount* m) { m->set_selinux_relabel(true); }, "selinux_relabel"},
@@ -443,6 +463,39 @@ TEST(SpecMountsTest, WhatIsNotOfferedIsUnimplementedAndNamed) {
     EXPECT_THAT(Message(plan), HasSubstr(word));
     EXPECT_THAT(Message(plan), HasSubstr("config.mounts[0]"));
   }
+}
+
+TEST(SpecMountsTest, PropagationAndAccessBecomeOptions) {
+  cri::ContainerConfig config;
+  AddMount(config, "/a", "/s")->set_propagation(cri::PROPAGATION_HOST_TO_CONTAINER);
+  AddMount(config, "/b", "/s")->set_propagation(cri::PROPAGATION_BIDIRECTIONAL);
+  cri::Mount* rro = AddMount(config, "/c", "/s");
+  rro->set_readonly(true);
+  rro->set_recursive_read_only(true);
+  const PlannedMounts plan = PlanMounts(config, MountOptions{"/data/pod"}).value();
+  EXPECT_THAT(Find(plan, "/a")->options, ElementsAre("rbind", "rslave", "rw"));
+  EXPECT_THAT(Find(plan, "/b")->options, ElementsAre("rbind", "rshared", "rw"));
+  EXPECT_THAT(Find(plan, "/c")->options, ElementsAre("rbind", "rprivate", "rro"));
+  rro->set_propagation(cri::PROPAGATION_HOST_TO_CONTAINER);
+  EXPECT_TRUE(absl::IsInvalidArgument(PlanMounts(config, MountOptions{"/p"}).status()));
+  rro->set_propagation(cri::PROPAGATION_PRIVATE);
+  rro->set_readonly(false);
+  EXPECT_TRUE(absl::IsInvalidArgument(PlanMounts(config, MountOptions{"/p"}).status()));
+}
+
+TEST(SpecMountsTest, MappingsOfAMountAreTakenOrRefusedByName) {
+  cri::ContainerConfig config;
+  cri::Mount* mount = AddMount(config, "/a", "/s");
+  cri::IDMapping* uid = mount->add_uidmappings();
+  uid->set_host_id(100000);
+  uid->set_length(65536);
+  EXPECT_THAT(Message(PlanMounts(config, MountOptions{"/p"})), HasSubstr("uidMappings/gidMappings"));
+  *mount->add_gidmappings() = *uid;
+  const PlannedMounts plan = PlanMounts(config, MountOptions{"/p"}).value();
+  EXPECT_THAT(Find(plan, "/a")->mappings.uids, ElementsAre(os::IdMapping{0, 100000, 65536}));
+  EXPECT_TRUE(Find(plan, "/etc/hosts")->mappings.empty());
+  uid->set_length(0);
+  EXPECT_THAT(Message(PlanMounts(config, MountOptions{"/p"})), HasSubstr("length must not be 0"));
 }
 
 TEST(SpecMountsTest, PathsMustBeAbsolute) {

@@ -3,6 +3,7 @@
 #include "base/status_macros.h"
 #include "sandbox/text_rules.h"
 #include "sandbox/unimplemented.h"
+#include "sandbox/user_mappings.h"
 #include "sandbox/validate.h"
 
 namespace berth::sandbox {
@@ -10,14 +11,22 @@ namespace {
 
 absl::Status CheckNamespaces(const cri::NamespaceOption& asked, const cri::NamespaceOption& pod) {
   const std::string field = "linux.security_context.namespace_options.";
-  if (asked.pid() != cri::CONTAINER && asked.pid() != cri::NODE) {
+  if (asked.pid() == cri::POD && pod.pid() != cri::POD) {
+    return Invalid(field + "pid", absl::StrCat("POD, and the pod sandbox has no PID namespace of "
+                                               "its own: its mode is ",
+                                               cri::NamespaceMode_Name(pod.pid())));
+  }
+  if (asked.pid() != cri::POD && asked.pid() != cri::CONTAINER && asked.pid() != cri::NODE) {
     return NotOffered(field + "pid", cri::NamespaceMode_Name(asked.pid()),
-                      "this version has CONTAINER and NODE");
+                      "POD, CONTAINER and NODE are");
   }
   if (!asked.target_id().empty()) return NotOffered(field + "target_id", asked.target_id());
-  if (asked.has_userns_options() && asked.userns_options().mode() != cri::NODE) {
-    return NotOffered(field + "userns_options.mode",
-                      cri::NamespaceMode_Name(asked.userns_options().mode()));
+  if (asked.has_userns_options()) {
+    ASSIGN_OR_RETURN(const os::UserMappings wanted, ToUserMappings(asked));
+    ASSIGN_OR_RETURN(const os::UserMappings pods, ToUserMappings(pod));
+    if (!(wanted.uids == pods.uids && wanted.gids == pods.gids)) {
+      return Invalid(field + "userns_options", "is not the pod sandbox's");
+    }
   }
   if (asked.network() != pod.network()) {
     return NotOffered(field + "network", cri::NamespaceMode_Name(asked.network()),

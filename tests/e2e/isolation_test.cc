@@ -260,17 +260,6 @@ TEST_F(Isolation, HostPathsAreBoundWithTheirFlags) {
             "hello\n1\n");
 }
 
-TEST_F(Isolation, PropagationOtherThanPrivateIsRefused) {
-  const std::string pod = RunPod(PodConfig());
-  cri::ContainerConfig config = ContainerConfig("true");
-  cri::Mount* mount = config.add_mounts();
-  mount->set_host_path("/tmp");
-  mount->set_container_path("/x");
-  mount->set_propagation(cri::PROPAGATION_BIDIRECTIONAL);
-  EXPECT_THAT(TryCreate(pod, config, PodConfig(), nullptr),
-              StatusIs(grpc::StatusCode::UNIMPLEMENTED, HasSubstr("PROPAGATION_BIDIRECTIONAL")));
-}
-
 TEST_F(Isolation, OnlyStandardFdsReachTheContainer) {
   EXPECT_EQ(RunAs([](auto*) {}, "ls /proc/self/fd | tr '\\n' ' '"), "0 1 2 3 \n")
       << "3 is ls's own";
