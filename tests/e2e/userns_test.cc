@@ -295,6 +295,24 @@ TEST_P(BlockVolume, AtExitedTheNodeHasItBack) {
   ASSERT_EQ(unlink(image.c_str()), 0);
 }
 
+// What the test above relies on: a container that runs holds the device.
+TEST_P(BlockVolume, ARunningContainerHoldsItAndStopGivesItBack) {
+  const std::string image = dir_ + ".img";
+  {
+    const LoopVolume volume(image, dir_);
+    ASSERT_EQ(volume.Mount(), 0);
+    const std::string pod = RunPod(GetParam() ? UserPod() : PodConfig());
+    const std::string id = Create(pod, WithVolume("sleep 1000"));
+    Start(id);
+    EXPECT_EQ(volume.Unmount(), 0);
+    EXPECT_EQ(volume.OpenExclusive(), EBUSY);
+    Stop(id);
+    EXPECT_EQ(volume.OpenExclusive(), 0);
+    RemovePod(pod);
+  }
+  ASSERT_EQ(unlink(image.c_str()), 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(E2e, BlockVolume, ::testing::Bool());
 
 }  // namespace
