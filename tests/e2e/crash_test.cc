@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -17,6 +18,7 @@
 #include "base/clock.h"
 #include "base/os/file.h"
 #include "tests/e2e/e2e.h"
+#include "tests/fixtures/registry.h"
 #include "tests/images/archive_writer.h"
 
 namespace berth::testing {
@@ -30,6 +32,28 @@ int FromEnvironment(const char* name, int fallback) {
 
 class Crash : public E2e {
  protected:
+  Daemon::Options DaemonOptions() const override {
+    Daemon::Options options;
+    options.own_network = true;
+    return options;
+  }
+  void TearDown() override {
+    E2e::TearDown();
+    std::set<std::string> traces;
+    EXPECT_TRUE(Eventually([&] { return (traces = daemon().network().Traces()).empty(); },
+                           absl::Seconds(15)))
+        << "left of CNI: " << *traces.begin();
+  }
+  // With an address and a host port of its own.
+  cri::PodSandboxConfig NetworkPod(const std::string& name = "pod") const {
+    cri::PodSandboxConfig config = PodConfig(name);
+    config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_network(
+        cri::POD);
+    cri::PortMapping* port = config.add_port_mappings();
+    port->set_host_port(18080);
+    port->set_container_port(8080);
+    return config;
+  }
   // Pid and start time of the container's first process, by its cgroup.
   std::string FirstProcess(const std::string& pod, const std::string& id) {
     absl::StatusOr<std::string> pids =
@@ -61,10 +85,13 @@ class Crash : public E2e {
     std::string pod;
     std::string id;
     cri::ExecSyncResponse exec;
-    return TryRunPod(PodConfig(), &pod).ok() &&
-           TryCreate(pod, ContainerConfig("sleep 1000"), PodConfig(), &id).ok() &&
-           TryStart(id).ok() && TryExec(id, {"true"}, 5, &exec).ok() && TryUpdate(id).ok() &&
-           TryStop(id, 0).ok() &&
+    cri::PodSandboxConfig config = NetworkPod();
+    // With an init of its own.
+    config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
+        cri::POD);
+    return TryRunPod(config, &pod).ok() &&
+           TryCreate(pod, ContainerConfig("sleep 1000"), config, &id).ok() && TryStart(id).ok() &&
+           TryExec(id, {"true"}, 5, &exec).ok() && TryUpdate(id).ok() && TryStop(id, 0).ok() &&
            TryRemove(id).ok() && TryRemovePod(pod).ok() &&
            daemon().Ctl({"image", "import", TinyArchive()}).exit_code == 0 &&
            daemon().Ctl({"image", "rm", "crash:test"}).exit_code == 0;
@@ -119,6 +146,19 @@ class Crash : public E2e {
     absl::StatusOr<std::vector<std::string>> trash =
         os::ListDir(AT_FDCWD, daemon().data_dir() + "/trash");
     return trash.ok() && trash->empty();
+  }
+  // As TryRemovePod: a call that a kill cuts off.
+  grpc::Status TryPull(const std::string& name) {
+    cri::PullImageRequest request;
+    request.mutable_image()->set_image(name);
+    cri::PullImageResponse response;
+    return images_->PullImage(Within(absl::Minutes(1)).get(), request, &response);
+  }
+  grpc::Status TryRemoveImage(const std::string& name) {
+    cri::RemoveImageRequest request;
+    request.mutable_image()->set_image(name);
+    cri::RemoveImageResponse response;
+    return images_->RemoveImage(Within(absl::Minutes(1)).get(), request, &response);
   }
   grpc::Status TryRemovePod(const std::string& pod) {
     cri::RemovePodSandboxRequest request;
@@ -198,6 +238,21 @@ TEST_F(Crash, RandomKillsLoseNoLineNoExitCodeAndLeaveNothing) {
   const std::string sleeper_process = FirstProcess(steady, sleeper);
   std::vector<std::string> exiting;
 
+  // Images that are pulled and removed all the time; two share a layer.
+  const std::string registry_dir = daemon().dir() + "/registry";
+  std::unique_ptr<Registry> registry;
+  std::vector<std::string> pulled;
+  daemon().network().Inside([&] {
+    registry = std::make_unique<Registry>(Registry::Options{registry_dir});
+    for (int i = 0; i < 2; ++i) {
+      test::TestImage image;
+      image.layers = {test::MakeTar({test::File("base", std::string(4 << 20, 'b'))}),
+                      test::MakeTar({test::File("top", absl::StrCat(i))})};
+      registry->Push(absl::StrCat("churn:", i), image);
+      pulled.push_back(absl::StrCat(registry->address(), "/churn:", i));
+    }
+  });
+
   for (int round = 0; round < rounds; ++round) {
     // One that exits while the daemon is down, started before the kill.
     const std::string late =
@@ -208,7 +263,8 @@ TEST_F(Crash, RandomKillsLoseNoLineNoExitCodeAndLeaveNothing) {
     std::atomic<bool> stop{false};
     std::thread churn([&] {
       for (int i = 0; !stop.load(); ++i) {
-        const cri::PodSandboxConfig config = PodConfig(absl::StrCat("churn-", round, "-", i));
+        const std::string name = absl::StrCat("churn-", round, "-", i);
+        const cri::PodSandboxConfig config = i % 3 == 2 ? PodConfig(name) : NetworkPod(name);
         std::string pod;
         std::string id;
         if (!TryRunPod(config, &pod).ok()) return;
@@ -218,10 +274,18 @@ TEST_F(Crash, RandomKillsLoseNoLineNoExitCodeAndLeaveNothing) {
         if (!TryRemovePod(pod).ok()) return;
       }
     });
+    std::thread pulls([&] {
+      while (!stop.load()) {
+        for (const std::string& name : pulled) {
+          if (!TryPull(name).ok() || !TryRemoveImage(name).ok()) return;
+        }
+      }
+    });
     (void)poll(nullptr, 0, between(5, 400));  // the random moment is the point
     daemon().Kill9();
     stop = true;
     churn.join();
+    pulls.join();
     (void)poll(nullptr, 0, between(min_down_ms, max_down_ms));  // down
     Restart();
     EXPECT_EQ(FirstProcess(steady, writer), writer_process);
@@ -238,6 +302,15 @@ TEST_F(Crash, RandomKillsLoseNoLineNoExitCodeAndLeaveNothing) {
     EXPECT_EQ(WaitExit(id).exit_code(), 37) << id;
     Remove(id);
   }
+  // Whatever was left half-pulled, the next pull works.
+  for (const std::string& name : pulled) {
+    const grpc::Status status = TryPull(name);
+    EXPECT_TRUE(status.ok()) << status.error_message() << "\nafter "
+                             << registry->Requests().size() << " requests";
+    EXPECT_TRUE(TryRemoveImage(name).ok());
+  }
+  registry.reset();
+  EXPECT_TRUE(os::RemoveTree(AT_FDCWD, registry_dir).ok());
   Shell(sleeper, "true");
   Stop(writer);
   ExpectCompleteLog(LogPath("writer"));
