@@ -21,8 +21,8 @@ bool IsName(absl::string_view name) {
 }
 
 // CRI wants the same namespaces said of the pod and of each container.
-void FillNamespaces(cri::NamespaceOption* options) {
-  options->set_network(cri::NODE);
+void FillNamespaces(const RunRequest& request, cri::NamespaceOption* options) {
+  options->set_network(request.own_network ? cri::POD : cri::NODE);
   options->set_pid(cri::CONTAINER);
   options->set_ipc(cri::POD);
 }
@@ -65,7 +65,9 @@ void FillPod(const RunRequest& request, const std::string& unique, cri::PodSandb
   pod->mutable_metadata()->set_uid(unique);
   pod->set_log_directory(request.log_directory);
   (*pod->mutable_labels())[kMadeByLabel] = kMadeByValue;
-  FillNamespaces(pod->mutable_linux()->mutable_security_context()->mutable_namespace_options());
+  if (request.own_network) pod->set_hostname(request.name);
+  FillNamespaces(request,
+                 pod->mutable_linux()->mutable_security_context()->mutable_namespace_options());
 }
 
 absl::Status FillContainer(const Args& args, const RunRequest& request,
@@ -77,7 +79,8 @@ absl::Status FillContainer(const Args& args, const RunRequest& request,
   config->set_working_dir(args.Value("workdir"));
   config->set_log_path("0.log");
   (*config->mutable_labels())[kMadeByLabel] = kMadeByValue;
-  FillNamespaces(config->mutable_linux()->mutable_security_context()->mutable_namespace_options());
+  FillNamespaces(request,
+                 config->mutable_linux()->mutable_security_context()->mutable_namespace_options());
   RETURN_IF_ERROR(AddEnvironment(args.Values("env"), config));
   return AddMounts(args.Values("mount"), config);
 }
@@ -87,7 +90,8 @@ absl::Status FillContainer(const Args& args, const RunRequest& request,
 const std::vector<FlagSpec>& RunFlags() {
   static const auto* flags = new std::vector<FlagSpec>{
       {"name", 'n', true},     {"env", 'e', true},  {"mount", 'v', true},  {"workdir", 'w', true},
-      {"log-dir", '\0', true}, {"rm", '\0', false}, {"detach", 'd', false}};
+      {"log-dir", '\0', true}, {"rm", '\0', false}, {"detach", 'd', false},
+      {"pod-network", '\0', false}};
   return *flags;
 }
 
@@ -106,6 +110,7 @@ absl::StatusOr<RunRequest> MakeRunRequest(const Args& args, const std::string& u
   if (request.log_directory.empty() || request.log_directory[0] != '/') {
     return absl::InvalidArgumentError("flag --log-dir must be an absolute path");
   }
+  request.own_network = args.Has("pod-network");
   request.detach = args.Has("detach");
   request.remove = args.Has("rm");
   if (request.detach && request.remove) {

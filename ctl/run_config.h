@@ -1,4 +1,4 @@
-// What `berthctl run` asks CRI for: a host-network pod and one container. Pure; thread-safe.
+// What `berthctl run` asks CRI for: a pod, on the host's network or its own, and one container. Pure; thread-safe.
 #pragma once
 
 #include <string>
@@ -16,6 +16,7 @@ struct RunRequest {
   std::string log_directory;
   cri::PodSandboxConfig pod;
   cri::ContainerConfig container;
+  bool own_network = false;
   bool detach = false;
   bool remove = false;
 };

@@ -24,6 +24,7 @@ Core::Core(RuntimeOptions runtime_options, HostFacts host_facts, Collaborators b
       store(*borrowed.store),
       images(*borrowed.images),
       launcher(*borrowed.launcher),
+      network(*borrowed.network),
       host(std::move(host_port)),
       resolve_user(std::move(user_resolver)),
       trash(Pool("trash", 1)),

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/worker_pool.h"
+#include "cni/network.h"
 #include "image/image_store.h"
 #include "image/user_lookup.h"
 #include "sandbox/host_port.h"
@@ -33,6 +34,7 @@ struct Collaborators {
   store::Store* store = nullptr;
   image::ImageStore* images = nullptr;
   shim::Launcher* launcher = nullptr;
+  cni::Network* network = nullptr;
 };
 
 struct Core {
@@ -45,6 +47,7 @@ struct Core {
   store::Store& store;
   image::ImageStore& images;
   shim::Launcher& launcher;
+  cni::Network& network;
   const std::unique_ptr<HostPort> host;
   const UserResolver resolve_user;
 

@@ -10,6 +10,8 @@
 #include "sandbox/container_plan.h"
 #include "sandbox/made_path.h"
 #include "sandbox/paths.h"
+#include "sandbox/pod_init.h"
+#include "sandbox/pod_resources.h"
 #include "sandbox/trash.h"
 #include "sandbox/validate.h"
 #include "sandbox/verbs.h"
@@ -20,8 +22,7 @@ namespace {
 // The fds that the shim is handed, opened in the host's mount namespace now.
 absl::StatusOr<shim::Launch> PrepareLaunch(Core& core, const ContainerId& id, const Pod& pod,
                                            ContainerPlan& plan, os::UniqueFd log) {
-  ASSIGN_OR_RETURN(os::PodNamespaces namespaces,
-                   core.host->OpenNamespaces(pod.view()->record.pin_path()));
+  ASSIGN_OR_RETURN(os::PodNamespaces namespaces, OpenPod(core, pod));
   shim::Launch launch{id};
   launch.spec = std::move(plan.built.spec);
   launch.root = shim::OverlayRoot{plan.lowers, paths::RelativeUpper(id), paths::RelativeWork(id),
@@ -31,6 +32,16 @@ absl::StatusOr<shim::Launch> PrepareLaunch(Core& core, const ContainerId& id, co
   launch.namespaces.emplace_back(shim::oci::NamespaceType::kUts, std::move(namespaces.uts));
   if (namespaces.ipc.valid()) {
     launch.namespaces.emplace_back(shim::oci::NamespaceType::kIpc, std::move(namespaces.ipc));
+  }
+  if (namespaces.net.valid()) {
+    launch.namespaces.emplace_back(shim::oci::NamespaceType::kNetwork, std::move(namespaces.net));
+  }
+  if (namespaces.user.valid()) {
+    launch.namespaces.emplace_back(shim::oci::NamespaceType::kUser, std::move(namespaces.user));
+  }
+  if (SharesPodPid(ConfigOf(plan.record), ConfigOf(pod.view()->record))) {
+    ASSIGN_OR_RETURN(os::UniqueFd pid, OpenInitNamespace(core, pod));
+    launch.namespaces.emplace_back(shim::oci::NamespaceType::kPid, std::move(pid));
   }
   launch.seccomp_program = std::move(plan.seccomp_program);
   launch.log = std::move(log);

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <set>
 #include <system_error>
@@ -14,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/log.h"
 #include "base/os/errno_status.h"
 #include "base/os/file.h"
 #include "base/os/process.h"
@@ -26,6 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kCapSysResource = 24;
+constexpr char kHostNetnsDir[] = "/run/netns";
 constexpr int kMaxCgroupDepth = 12;
 
 std::vector<std::string> Hierarchies(const os::CgroupHost& host) {
@@ -50,7 +54,7 @@ std::vector<std::string> Subdirectories(const std::string& dir) {
 std::string FindBelow(const std::string& root, const std::string& at, const std::string& name,
                       int depth) {
   for (const std::string& child : Subdirectories(root + at)) {
-    const std::string path = absl::StrCat(at, "/", child);
+    std::string path = absl::StrCat(at, "/", child);
     if (child == name) return path;
     if (depth == 0) continue;
     if (std::string found = FindBelow(root, path, name, depth - 1); !found.empty()) return found;
@@ -91,18 +95,33 @@ void AddDevices(const std::string& dir, bool top, std::vector<shim::oci::Device>
 
 class LinuxHostPort : public HostPort {
  public:
-  LinuxHostPort(const os::CgroupHost* cgroups, int holder_namespace)
-      : cgroups_(*cgroups), holder_namespace_(holder_namespace) {}
+  LinuxHostPort(const os::CgroupHost* cgroups, os::PinTable pins)
+      : cgroups_(*cgroups), pins_(std::move(pins)) {}
 
-  absl::Status PinNamespaces(const std::string& pin_path,
+  absl::Status PinNamespaces(const std::string& pod,
                              const os::PodNamespaceOptions& options) override {
-    return os::PinPodNamespaces(holder_namespace_, pin_path, options);
+    return pins_.Pin(pod, options);
   }
-  absl::Status UnpinNamespaces(const std::string& pin_path) override {
-    return os::UnpinPodNamespaces(pin_path);
+  absl::Status UnpinNamespaces(const PinnedPod& pod) override {
+    if (!pod.old_pin.empty()) return os::UnpinOldPin(pod.old_pin);
+    return pins_.Unpin(pod.pod, pod.network_path);
   }
-  absl::StatusOr<os::PodNamespaces> OpenNamespaces(const std::string& pin_path) override {
-    return os::OpenPodNamespaces(pin_path);
+  absl::StatusOr<os::PodNamespaces> OpenNamespaces(const PinnedPod& pod) override {
+    if (!pod.old_pin.empty()) return os::OpenOldPin(pod.old_pin);
+    return pins_.OpenPod(pod.pod, pod.network_path);
+  }
+  std::vector<std::string> PinnedPods() override {
+    absl::StatusOr<std::vector<std::string>> pods = pins_.List();
+    if (pods.ok()) return *std::move(pods);
+    LogError("cannot list pinned namespaces", {{"error", pods.status().ToString()}});
+    return {};
+  }
+  bool IsNetworkPinned(const std::string& network_path) override {
+    return os::IsPinnedNamespace(network_path);
+  }
+
+  absl::StatusOr<os::UniqueFd> OpenPidNamespace(pid_t pid, uint64_t start_time) override {
+    return os::OpenPidNamespace(pid, start_time);
   }
 
   std::vector<std::string> MissingCgroups(const std::string& path) override {
@@ -166,8 +185,19 @@ class LinuxHostPort : public HostPort {
   }
 
   const os::CgroupHost& cgroups_;
-  const int holder_namespace_;
+  const os::PinTable pins_;
 };
+
+// Overlay takes idmapped layers since 5.19. Absent: a kernel without user namespaces.
+absl::StatusOr<bool> HasUserNamespaces() {
+  utsname name{};
+  if (uname(&name) != 0) return os::ErrnoStatus(errno, "uname");
+  int major = 0;
+  int minor = 0;
+  if (sscanf(name.release, "%d.%d", &major, &minor) != 2) return false;  // NOLINT(cert-err34-c)
+  const absl::StatusOr<std::string> most = os::ReadFile("/proc/sys/user/max_user_namespaces", 32);
+  return std::pair(major, minor) >= std::pair(5, 19) && most.ok() && *most != "0\n";
+}
 
 }  // namespace
 
@@ -188,12 +218,20 @@ absl::StatusOr<HostFacts> ReadHostFacts() {
   // Absent: the kernel has no AppArmor.
   const absl::StatusOr<std::string> apparmor =
       os::ReadFile("/sys/module/apparmor/parameters/enabled", 16);
+  ASSIGN_OR_RETURN(facts.has_user_namespaces, HasUserNamespaces());
   facts.has_apparmor = apparmor.ok() && absl::StartsWith(*apparmor, "Y");
   return facts;
 }
 
-std::unique_ptr<HostPort> MakeHostPort(const os::CgroupHost* cgroups, int holder_namespace) {
-  return std::make_unique<LinuxHostPort>(cgroups, holder_namespace);
+absl::StatusOr<std::unique_ptr<HostPort>> MakeHostPort(const os::CgroupHost* cgroups,
+                                                       const std::string& run_dir,
+                                                       const std::string& netns_dir) {
+  ASSIGN_OR_RETURN(os::PinTable pins, os::PinTable::Open(run_dir));
+  // One that is not the host's is not shared with `ip netns` and CNI agents either.
+  RETURN_IF_ERROR_CTX(netns_dir == kHostNetnsDir ? os::MakeNetworkDirectory(netns_dir)
+                                                 : os::MakeDirs(netns_dir, 0755),
+                      "make the directory of network pins");
+  return std::make_unique<LinuxHostPort>(cgroups, std::move(pins));
 }
 
 }  // namespace berth::sandbox

@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/os/cgroup.h"
-#include "base/os/namespaces.h"
+#include "base/os/pod_namespaces.h"
 #include "shim/oci/spec.h"
 
 namespace berth::sandbox {
@@ -23,18 +23,33 @@ struct HostFacts {
   uint64_t capabilities = 0;     // of this process's bounding set: what "all" can mean
   int lowest_oom_score_adj = 0;  // that a child may be given
   bool has_apparmor = false;
+  bool has_user_namespaces = false;  // with idmapped layers: Linux 5.19
   os::CgroupLayout cgroup_layout = os::CgroupLayout::kV2;
 };
 absl::StatusOr<HostFacts> ReadHostFacts();
+
+// Where a pod's namespaces are.
+struct PinnedPod {
+  std::string pod;
+  std::string network_path;  // "" = host network
+  std::string old_pin;       // made before 0.2: a pin of its own; else ""
+};
 
 class HostPort {
  public:
   virtual ~HostPort() = default;
 
-  virtual absl::Status PinNamespaces(const std::string& pin_path,
+  // Their contracts: base/os/pod_namespaces.h.
+  virtual absl::Status PinNamespaces(const std::string& pod,
                                      const os::PodNamespaceOptions& options) = 0;
-  virtual absl::Status UnpinNamespaces(const std::string& pin_path) = 0;
-  virtual absl::StatusOr<os::PodNamespaces> OpenNamespaces(const std::string& pin_path) = 0;
+  virtual absl::Status UnpinNamespaces(const PinnedPod& pod) = 0;
+  virtual absl::StatusOr<os::PodNamespaces> OpenNamespaces(const PinnedPod& pod) = 0;
+  // Names of the pods that have namespaces pinned here, half-made ones too.
+  virtual std::vector<std::string> PinnedPods() = 0;
+  virtual bool IsNetworkPinned(const std::string& network_path) = 0;
+
+  // Of that very process; NotFound when it has ended.
+  virtual absl::StatusOr<os::UniqueFd> OpenPidNamespace(pid_t pid, uint64_t start_time) = 0;
 
   // Of each hierarchy the topmost directory that `path` lacks there.
   virtual std::vector<std::string> MissingCgroups(const std::string& path) = 0;
@@ -55,7 +70,10 @@ class HostPort {
   virtual absl::StatusOr<std::vector<shim::oci::Device>> Devices() = 0;
 };
 
-// `holder_namespace`: of the launcher. `cgroups` is not owned.
-std::unique_ptr<HostPort> MakeHostPort(const os::CgroupHost* cgroups, int holder_namespace);
+// Opens or makes the pin table of `run_dir` and the directory of network pins. `cgroups` is not
+// owned.
+absl::StatusOr<std::unique_ptr<HostPort>> MakeHostPort(const os::CgroupHost* cgroups,
+                                                       const std::string& run_dir,
+                                                       const std::string& netns_dir);
 
 }  // namespace berth::sandbox

@@ -78,9 +78,28 @@ void RemovePodCgroups(Core& core) {
 }
 
 void RemovePins(Core& core) {
-  for (const std::string& text : IdsIn(paths::PinDirs(core.options))) {
-    if (core.pods.Find(text) != nullptr) continue;
-    Report("pinned namespaces", text, UnpinPod(core, *SandboxId::Parse(text)));
+  for (const std::string& text : core.host->PinnedPods()) {
+    if (!IsHexId(text) || core.pods.Find(text) != nullptr) continue;
+    // Its init, if it had one, was in a cgroup of this name.
+    if (const std::string cgroup = core.host->FindCgroup("init-" + text); !cgroup.empty()) {
+      Report("pod init", text, core.launcher.RemovePodInit(cgroup, core.KillDeadline()));
+    }
+    const SandboxId id = *SandboxId::Parse(text);
+    Report("pinned namespaces", text,
+           core.host->UnpinNamespaces({text, paths::NetworkPin(core.options, id), ""}));
+  }
+}
+
+// What plugins did for a pod that is in no record. Their network namespace went with the pin, and
+// they may take long: beside, as for pods.
+void DetachStrays(Core& core) {
+  for (const std::string& id : core.network.Attached()) {
+    if (core.pods.Find(id) != nullptr) continue;
+    const absl::Status submitted = core.releases.Submit([&core, id] {
+      Report("network attachment", id,
+             core.network.Detach(id, "", Deadline::After(core.options.detach_timeout)));
+    });
+    if (!submitted.ok()) Report("network attachment", id, submitted);
   }
 }
 
@@ -98,6 +117,7 @@ void RemoveOrphans(Core& core) {
   RemoveContainerData(core);
   RemovePodCgroups(core);
   RemovePins(core);
+  DetachStrays(core);
   RemovePodData(core);
 }
 

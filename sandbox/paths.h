@@ -5,7 +5,8 @@
 //   <data>/containers/<id>/work
 //   <data>/containers/<id>/config.json                   the OCI spec that the shim was given
 //   <data>/container-trash/<id>                          renamed here, deleted later
-//   <run>/pods/<id>/ns                                   nsfs: the pod's pinned namespaces
+//   <run>/pins                                           nsfs: the table of pinned namespaces
+//   <netns_dir>/berth-<id>                               nsfs: the pod's network namespace
 //   <run>/containers/<id>/                               the shim's (shim/launcher.h)
 //
 // Ids are strong types, so no path here can climb. Pure functions.
@@ -25,12 +26,8 @@ inline std::string PodDirs(const RuntimeOptions& o) {
 inline std::string PodDir(const RuntimeOptions& o, const SandboxId& id) {
   return absl::StrCat(PodDirs(o), "/", id.str());
 }
-inline std::string PinDirs(const RuntimeOptions& o) { return absl::StrCat(o.run_dir, "/pods"); }
-inline std::string PinDir(const RuntimeOptions& o, const SandboxId& id) {
-  return absl::StrCat(PinDirs(o), "/", id.str());
-}
-inline std::string Pin(const RuntimeOptions& o, const SandboxId& id) {
-  return absl::StrCat(PinDir(o, id), "/ns");
+inline std::string NetworkPin(const RuntimeOptions& o, const SandboxId& id) {
+  return absl::StrCat(o.netns_dir, "/berth-", id.str());
 }
 inline std::string ContainerDirs(const RuntimeOptions& o) {
   return absl::StrCat(o.data_dir, "/containers");

@@ -17,6 +17,21 @@ std::string PodName(const cri::PodSandboxMetadata& metadata) {
                       metadata.attempt());
 }
 
+namespace {
+
+// Host network: no address is reported. Neither is that of a pod that is not ready: it may be
+// another's by now.
+void FillNetwork(const SandboxRecord& record, PodState state,
+                 cri::PodSandboxNetworkStatus* network) {
+  if (state != PodState::kReady) return;
+  for (int i = 0; i < record.ips_size(); ++i) {
+    if (i == 0) network->set_ip(record.ips(i));
+    if (i > 0) network->add_additional_ips()->set_ip(record.ips(i));
+  }
+}
+
+}  // namespace
+
 PodView PodView::Make(const std::string& id, SandboxRecord record) {
   PodView view;
   view.state = StateOf(record);
@@ -26,7 +41,7 @@ PodView PodView::Make(const std::string& id, SandboxRecord record) {
   *status.mutable_metadata() = config.metadata();
   status.set_state(view.state == PodState::kReady ? cri::SANDBOX_READY : cri::SANDBOX_NOTREADY);
   status.set_created_at(record.created_at());
-  status.mutable_network();  // host network: no address is reported
+  FillNetwork(record, view.state, status.mutable_network());
   *status.mutable_linux()->mutable_namespaces()->mutable_options() =
       config.linux().security_context().namespace_options();
   *status.mutable_labels() = config.labels();

@@ -6,17 +6,25 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/failpoint.h"
 #include "base/os/errno_status.h"
 #include "base/os/file.h"
 #include "base/status_macros.h"
 #include "sandbox/made_path.h"
 #include "sandbox/paths.h"
+#include "sandbox/pod_network.h"
+#include "sandbox/user_mappings.h"
 
 namespace berth::sandbox {
 namespace {
 
 constexpr size_t kMaxHostFile = 1 << 20;
+constexpr char kLoopbackHosts[] =
+    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+
+PinnedPod PinnedAt(const Pod& pod) {
+  const SandboxRecord& record = pod.view()->record;
+  return PinnedPod{pod.id.str(), record.network_path(), record.pin_path()};
+}
 
 // The host's file, or `fallback` where the host has none.
 absl::StatusOr<std::string> HostFile(const std::string& path, absl::string_view fallback) {
@@ -69,19 +77,29 @@ absl::Status RemovePodCgroup(Core& core, const SandboxRecord& record, Deadline d
       deadline);
 }
 
-absl::Status PinPod(Core& core, const SandboxId& id, const SandboxRecord& record) {
-  RETURN_IF_ERROR(os::MakeDirs(paths::PinDir(core.options, id), 0700));
+absl::Status PinPod(Core& core, const Pod& pod) {
+  const SandboxRecord record = pod.view()->record;
+  const cri::PodSandboxConfig config = ConfigOf(record);
   os::PodNamespaceOptions options;
-  options.hostname = ConfigOf(record).hostname();
+  options.hostname = config.hostname();
   options.private_ipc = record.private_ipc();
   options.shm_bytes = core.options.shm_bytes;
-  return core.host->PinNamespaces(record.pin_path(), options);
+  options.private_network = !record.network_path().empty();
+  options.network_path = record.network_path();
+  ASSIGN_OR_RETURN(options.user, PodUserMappings(config));
+  options.sysctls = PodSysctls(config);
+  return core.host->PinNamespaces(pod.id.str(), options);
 }
 
-absl::Status UnpinPod(Core& core, const SandboxId& id) {
-  RETURN_IF_ERROR(core.host->UnpinNamespaces(paths::Pin(core.options, id)));
-  BERTH_FAILPOINT(unpin_pod_before_rmdir);
-  const std::string dir = paths::PinDir(core.options, id);
+absl::StatusOr<os::PodNamespaces> OpenPod(const Core& core, const Pod& pod) {
+  return core.host->OpenNamespaces(PinnedAt(pod));
+}
+
+absl::Status UnpinPod(Core& core, const Pod& pod) {
+  const PinnedPod pinned = PinnedAt(pod);
+  RETURN_IF_ERROR(core.host->UnpinNamespaces(pinned));
+  if (pinned.old_pin.empty()) return absl::OkStatus();
+  const std::string dir = ParentOf(pinned.old_pin);
   return RemoveMade(dir, dir);
 }
 
@@ -90,12 +108,22 @@ absl::Status WritePodFiles(Core& core, const SandboxId& id, const SandboxRecord&
   const std::string dir = paths::PodDir(core.options, id);
   RETURN_IF_ERROR(os::MakeDirs(dir, 0700));
   ASSIGN_OR_RETURN(os::UniqueFd fd, os::Open(dir, O_RDONLY | O_DIRECTORY));
-  ASSIGN_OR_RETURN(const std::string hosts,
-                   HostFile("/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n"));
   ASSIGN_OR_RETURN(const std::string resolv, ResolvConf(config));
-  RETURN_IF_ERROR(WriteFile(fd.get(), "hosts", hosts));
   RETURN_IF_ERROR(WriteFile(fd.get(), "hostname", absl::StrCat(record.hostname(), "\n")));
   return WriteFile(fd.get(), "resolv.conf", resolv);
+}
+
+absl::Status WriteHostsFile(Core& core, const SandboxId& id, const SandboxRecord& record,
+                            const std::vector<std::string>& ips) {
+  ASSIGN_OR_RETURN(os::UniqueFd fd,
+                   os::Open(paths::PodDir(core.options, id), O_RDONLY | O_DIRECTORY));
+  if (record.network_path().empty()) {
+    ASSIGN_OR_RETURN(const std::string hosts, HostFile("/etc/hosts", kLoopbackHosts));
+    return WriteFile(fd.get(), "hosts", hosts);
+  }
+  std::string hosts = kLoopbackHosts;
+  for (const std::string& ip : ips) absl::StrAppend(&hosts, ip, "\t", record.hostname(), "\n");
+  return WriteFile(fd.get(), "hosts", hosts);
 }
 
 absl::Status RemovePodFiles(Core& core, const SandboxId& id) {

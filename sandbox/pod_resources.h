@@ -4,7 +4,7 @@
 // Thread-safe; the callers hold the pod's operation slot.
 #pragma once
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "sandbox/core.h"
 
@@ -16,11 +16,15 @@ absl::Status RemoveLogDirectory(const SandboxRecord& record);  // only what was 
 absl::Status MakePodCgroup(Core& core, const SandboxRecord& record);
 absl::Status RemovePodCgroup(Core& core, const SandboxRecord& record, Deadline deadline);
 
-absl::Status PinPod(Core& core, const SandboxId& id, const SandboxRecord& record);
-absl::Status UnpinPod(Core& core, const SandboxId& id);
+absl::Status PinPod(Core& core, const Pod& pod);
+absl::Status UnpinPod(Core& core, const Pod& pod);
+// What a process of the pod joins. NotFound when nothing is pinned.
+absl::StatusOr<os::PodNamespaces> OpenPod(const Core& core, const Pod& pod);
 
-// hosts, hostname and resolv.conf.
+// hostname and resolv.conf, which need no network; then hosts, which names the pod's addresses.
 absl::Status WritePodFiles(Core& core, const SandboxId& id, const SandboxRecord& record);
+absl::Status WriteHostsFile(Core& core, const SandboxId& id, const SandboxRecord& record,
+                            const std::vector<std::string>& ips);
 absl::Status RemovePodFiles(Core& core, const SandboxId& id);
 
 // Deletes the record and forgets the pod. Everything else of it is gone already.

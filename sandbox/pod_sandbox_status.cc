@@ -18,11 +18,12 @@ absl::StatusOr<cri::PodSandboxStatusResponse> PodSandboxStatus(
   }
   if (!request.verbose()) return response;
   const nlohmann::json info = {
-      {"pid", 0},  // a pod is no process
+      // Of its init; a pod that shares no PID namespace is no process.
+      {"pid", view->state == PodState::kReady ? view->record.init_pid() : 0},
       {"state", std::string(Name(view->state))},
       {"hostname", view->record.hostname()},
       {"cgroupParent", view->record.cgroup_parent()},
-      {"namespaces", view->record.pin_path()},
+      {"networkNamespace", view->record.network_path()},
       {"pending",
        std::vector<std::string>(view->record.pending().begin(), view->record.pending().end())},
   };

@@ -2,6 +2,9 @@
 // half-made is undone, what it left half-removed is removed, what runs is watched again, what ended
 // meanwhile gets its recorded exit, and what no record names is taken away.
 
+#include <functional>
+#include <utility>
+
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/os/file.h"
@@ -10,6 +13,8 @@
 #include "sandbox/orphans.h"
 #include "sandbox/parallel.h"
 #include "sandbox/paths.h"
+#include "sandbox/pod_init.h"
+#include "sandbox/pod_network.h"
 #include "sandbox/pod_resources.h"
 #include "sandbox/stop_pod.h"
 #include "sandbox/trash.h"
@@ -29,8 +34,8 @@ void LogFailure(absl::string_view what, const std::string& id, const absl::Statu
 }
 
 absl::Status PrepareDirectories(const RuntimeOptions& options) {
-  for (const std::string& dir : {paths::PodDirs(options), paths::ContainerDirs(options),
-                                 paths::Trash(options), paths::PinDirs(options)}) {
+  for (const std::string& dir :
+       {paths::PodDirs(options), paths::ContainerDirs(options), paths::Trash(options)}) {
     RETURN_IF_ERROR(os::MakeDirs(dir, 0700));
   }
   return absl::OkStatus();
@@ -52,7 +57,10 @@ absl::Status LoadPods(Core& core) {
       continue;
     }
     const cri::PodSandboxConfig config = ConfigOf(*record);
-    core.pods.names().Restore(PodName(config.metadata()), record->config(), one.id);
+    // A half-made one is nobody's to join: its name is free for the next attempt.
+    if (StateOf(*record) != PodState::kCreating) {
+      core.pods.names().Restore(PodName(config.metadata()), record->config(), one.id);
+    }
     core.pods.Insert(std::make_shared<Pod>(*id, *std::move(record)));
   }
   return absl::OkStatus();
@@ -107,7 +115,7 @@ absl::Status TakePhase(Core& core, const ContainerPtr& container, const shim::Sh
 
 // Watches a live shim, or takes the exit of a dead one.
 absl::Status Reconnect(Core& core, const ContainerPtr& container, absl::Duration patience) {
-  const absl::Status watched = core.shims->Watch(container->id, Deadline::After(patience));
+  absl::Status watched = core.shims->Watch(container->id, Deadline::After(patience));
   if (watched.ok()) {
     const absl::StatusOr<shim::ShimState> state =
         core.shims->State(container->id, Deadline::After(patience));
@@ -122,7 +130,7 @@ absl::Status Reconnect(Core& core, const ContainerPtr& container, absl::Duration
 // One that is alive and mute keeps its recorded state; the reconnection goes on in the background
 // once, and Stop kills it by its cgroup in any case.
 absl::Status ReconnectOrLater(Core& core, const ContainerPtr& container) {
-  const absl::Status now = Reconnect(core, container, kShimAnswer);
+  absl::Status now = Reconnect(core, container, kShimAnswer);
   if (!absl::IsDeadlineExceeded(now)) return now;
   LogWarning("shim does not answer yet", {{"container", container->id.str()}});
   return core.releases.Submit([&core, container] {
@@ -147,7 +155,8 @@ absl::Status ReconcileContainer(Core& core, const ContainerPtr& container) {
     case ContainerState::kCreated:
     case ContainerState::kRunning:
       if (same_boot) {
-        LogFailure("settle update of resources", container->id.str(), SettleUpdate(core, *container));
+        LogFailure("settle update of resources", container->id.str(),
+                   SettleUpdate(core, *container));
         return ReconnectOrLater(core, container);
       }
       RETURN_IF_ERROR(RecordExit(core, container, kUnknownExitCode, "NodeRestarted",
@@ -159,23 +168,62 @@ absl::Status ReconcileContainer(Core& core, const ContainerPtr& container) {
 }
 
 // Namespaces do not survive a reboot, nor somebody's umount.
-bool HasNamespaces(Core& core, const PodView& view) {
-  return view.record.boot_id() == core.facts.boot_id &&
-         !absl::IsNotFound(core.host->OpenNamespaces(view.record.pin_path()).status());
+bool HasNamespaces(Core& core, const Pod& pod) {
+  return pod.view()->record.boot_id() == core.facts.boot_id &&
+         !absl::IsNotFound(OpenPod(core, pod).status());
 }
 
-absl::Status ReconcilePod(Core& core, Pod& pod) {
-  const PodViewPtr view = pod.view();
-  switch (view->state) {
+// Undoes or finishes. One whose plugins would not undo their part stays, NOTREADY, to be asked for
+// again.
+absl::Status RemoveHalf(Core& core, Pod& pod) {
+  const PodState state = pod.view()->state;
+  absl::Status removed =
+      state == PodState::kCreating ? RemoveLogDirectory(pod.view()->record) : absl::OkStatus();
+  if (removed.ok()) removed = RemovePod(core, pod);
+  if (removed.ok() || state != PodState::kCreating || !OwesDetach(core, pod)) return removed;
+  // Best effort: the error is logged, and the attachment has a record of its own.
+  (void)pod.cell.Update(core.store,
+                        [](SandboxRecord& r) { return Advance(r, PodEvent::kRunFailed); });
+  return removed;
+}
+
+// Plugins may take long, and the daemon is needed: what asks them goes on beside.
+absl::Status InTheBackground(Core& core, const PodPtr& pod,
+                             std::function<absl::Status(Core&, Pod&)> work) {
+  return core.releases.Submit([&core, pod, work = std::move(work)] {
+    const absl::StatusOr<OperationSlot::Held> held = pod->slot.Acquire("reconcile", core.Turn());
+    absl::Status done = held.status();
+    if (done.ok() && core.pods.Find(pod->id.str()) != nullptr) done = work(core, *pod);
+    LogFailure("reconcile pod sandbox", pod->id.str(), done);
+  });
+}
+
+absl::Status Undo(Core& core, const PodPtr& pod, std::function<absl::Status(Core&, Pod&)> work) {
+  return OwesDetach(core, *pod) ? InTheBackground(core, pod, std::move(work)) : work(core, *pod);
+}
+
+// What it says from now on; the rest of a stop may follow.
+absl::Status MarkNotReady(Core& core, Pod& pod) {
+  return pod.cell.Update(core.store, [](SandboxRecord& r) { return Advance(r, PodEvent::kStop); });
+}
+
+// Its end while no daemon watched is found here.
+absl::Status ReconcileInit(Core& core, Pod& pod) {
+  const absl::Status watched = WatchInit(core, pod);
+  return absl::IsNotFound(watched) ? RecordInitEnd(core, pod) : watched;
+}
+
+absl::Status ReconcilePod(Core& core, const PodPtr& pod) {
+  switch (pod->view()->state) {
     case PodState::kCreating:
-      RETURN_IF_ERROR(RemoveLogDirectory(view->record));
-      return RemovePod(core, pod);
     case PodState::kRemoving:
-      return RemovePod(core, pod);
+      return Undo(core, pod, RemoveHalf);
     case PodState::kReady:
-      return HasNamespaces(core, *view) ? absl::OkStatus() : StopPod(core, pod);
+      if (HasNamespaces(core, *pod)) return ReconcileInit(core, *pod);
+      RETURN_IF_ERROR(MarkNotReady(core, *pod));
+      return Undo(core, pod, StopPod);
     case PodState::kNotReady:
-      return absl::OkStatus();
+      return OwesDetach(core, *pod) ? InTheBackground(core, pod, StopPod) : absl::OkStatus();
   }
   return absl::OkStatus();
 }
@@ -196,7 +244,7 @@ absl::Status Reconcile(Core& core) {
   });
   BERTH_FAILPOINT(reconcile_after_containers);
   for (const PodPtr& pod : core.pods.All()) {
-    LogFailure("reconcile pod sandbox", pod->id.str(), ReconcilePod(core, *pod));
+    LogFailure("reconcile pod sandbox", pod->id.str(), ReconcilePod(core, pod));
   }
   BERTH_FAILPOINT(reconcile_after_pods);
   RemoveOrphans(core);

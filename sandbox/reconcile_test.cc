@@ -190,13 +190,14 @@ TEST_F(ReconcileTest, WhatNoRecordNamesIsRemoved) {
   const std::string stray(64, 'd');
   for (const std::string& dir :
        {paths::RunDirs(world_.options), paths::ContainerDirs(world_.options),
-        paths::PodDirs(world_.options), paths::PinDirs(world_.options)}) {
+        paths::PodDirs(world_.options)}) {
     std::filesystem::create_directories(dir + "/" + stray);
   }
-  world_.host().AddPin(paths::Pin(world_.options, *SandboxId::Parse(stray)));
+  world_.host().AddPin(stray);
+  world_.network().AddAttached(stray);
   world_.host().AddCgroup("/berth/" + stray);
   world_.Restart();
-  EXPECT_THAT(world_.Leaks(), IsEmpty());
+  EXPECT_TRUE(world_.AwaitClean()) << world_.Leaks().front();
   EXPECT_GE(world_.images().collections(), 2);
 }
 

@@ -3,13 +3,31 @@
 #include "base/rollback.h"
 #include "base/status_macros.h"
 #include "sandbox/made_path.h"
+#include "sandbox/parallel.h"
 #include "sandbox/paths.h"
+#include "sandbox/pod_init.h"
+#include "sandbox/pod_network.h"
 #include "sandbox/pod_resources.h"
+#include "sandbox/unimplemented.h"
+#include "sandbox/user_mappings.h"
 #include "sandbox/validate.h"
 #include "sandbox/verbs.h"
 
 namespace berth::sandbox {
 namespace {
+
+// What the request asks of this host.
+absl::Status CheckHost(const Core& core, const cri::PodSandboxConfig& config) {
+  ASSIGN_OR_RETURN(const os::UserMappings users, PodUserMappings(config));
+  if (!users.empty() && !core.facts.has_user_namespaces) {
+    return NotOffered("linux.security_context.namespace_options.userns_options.mode", "POD",
+                      "user namespaces with idmapped layers need Linux 5.19");
+  }
+  if (!HasOwnNetwork(config)) return absl::OkStatus();
+  RETURN_IF_ERROR_CTX(core.network.Ready(),
+                      absl::StrCat("run pod sandbox ", config.metadata().name()));
+  return absl::OkStatus();
+}
 
 // Every name that the steps below will use: written before the first of them.
 PodPtr PlanPod(Core& core, const cri::RunPodSandboxRequest& request) {
@@ -21,17 +39,48 @@ PodPtr PlanPod(Core& core, const cri::RunPodSandboxRequest& request) {
   record.set_created_at(WallNanos());
   record.set_runtime_handler(request.runtime_handler());
   record.set_boot_id(core.facts.boot_id);
-  record.set_pin_path(paths::Pin(core.options, id));
+  if (HasOwnNetwork(config)) record.set_network_path(paths::NetworkPin(core.options, id));
   record.set_private_ipc(config.linux().security_context().namespace_options().ipc() != cri::NODE);
   record.set_hostname(config.hostname().empty() ? core.facts.hostname : config.hostname());
   record.set_cgroup_parent(config.linux().cgroup_parent().empty()
                                ? absl::StrCat(core.options.cgroup_root, "/", id.str())
                                : config.linux().cgroup_parent());
+  record.set_init_cgroup(InitCgroup(config, record.cgroup_parent(), id));
   for (std::string& dir : core.host->MissingCgroups(record.cgroup_parent())) {
     record.add_made_cgroup_dirs(std::move(dir));
   }
   record.set_made_log_dir(TopmostMissing(config.log_directory()));
   return std::make_shared<Pod>(id, std::move(record));
+}
+
+// What a pod has besides its network: made while the plugins run.
+absl::Status MakeBesides(Core& core, Pod& pod, const SandboxRecord& record, shim::PodInit* init) {
+  ASSIGN_OR_RETURN(*init, StartInit(core, pod));
+  BERTH_FAILPOINT(run_pod_after_init);
+  RETURN_IF_ERROR_CTX(WritePodFiles(core, pod.id, record), "write pod files");
+  BERTH_FAILPOINT(run_pod_after_files);
+  return absl::OkStatus();
+}
+
+absl::Status Attach(Core& core, const Pod& pod, std::vector<std::string>* ips) {
+  ASSIGN_OR_RETURN_CTX(*ips, AttachPod(core, pod), "attach to the network");
+  BERTH_FAILPOINT(run_pod_after_attach);
+  return absl::OkStatus();
+}
+
+// The plugins beside the rest; the first error of the two is the answer.
+absl::Status MakeWithNetwork(Core& core, Pod& pod, const SandboxRecord& record, shim::PodInit* init,
+                             std::vector<std::string>* ips) {
+  absl::Status network;
+  absl::Status besides;
+  const auto part = [&](size_t i) {
+    if (i == 0) network = Attach(core, pod, ips);
+    if (i == 1) besides = MakeBesides(core, pod, record, init);
+  };
+  ForEachParallel(2, record.network_path().empty() ? 1 : 2, part);
+  RETURN_IF_ERROR(network);
+  RETURN_IF_ERROR(besides);
+  return WriteHostsFile(core, pod.id, record, *ips);
 }
 
 absl::Status MakePod(Core& core, Pod& pod, Rollback& undo) {
@@ -44,16 +93,28 @@ absl::Status MakePod(Core& core, Pod& pod, Rollback& undo) {
            [&core, record](Deadline deadline) { return RemovePodCgroup(core, record, deadline); });
   RETURN_IF_ERROR_CTX(MakePodCgroup(core, record), "make cgroup");
   BERTH_FAILPOINT(run_pod_after_cgroup);
-  undo.Add("unpin namespaces", [&core, &pod] { return UnpinPod(core, pod.id); });
-  RETURN_IF_ERROR_CTX(PinPod(core, pod.id, record), "pin namespaces");
+  undo.Add("unpin namespaces", [&core, &pod] {
+    // A network that is attached still needs them.
+    return OwesDetach(core, pod) ? absl::OkStatus() : UnpinPod(core, pod);
+  });
+  RETURN_IF_ERROR_CTX(PinPod(core, pod), "pin namespaces");
   BERTH_FAILPOINT(run_pod_after_pin);
+  undo.Add("end init", [&core, &pod](Deadline deadline) { return EndInit(core, pod, deadline); });
   undo.Add("remove pod files", [&core, &pod] { return RemovePodFiles(core, pod.id); });
-  RETURN_IF_ERROR_CTX(WritePodFiles(core, pod.id, record), "write pod files");
-  BERTH_FAILPOINT(run_pod_after_files);
-  RETURN_IF_ERROR(
-      pod.cell.Update(core.store, [](SandboxRecord& r) { return Advance(r, PodEvent::kRunDone); }));
+  undo.Add("detach from the network", [&core, &pod] { return DetachPod(core, pod); });
+  shim::PodInit init;
+  std::vector<std::string> ips;
+  RETURN_IF_ERROR(MakeWithNetwork(core, pod, record, &init, &ips));
+  RETURN_IF_ERROR(pod.cell.Update(core.store, [&](SandboxRecord& r) {
+    if (!r.init_cgroup().empty()) {
+      r.set_init_pid(init.pid);
+      r.set_init_start_time(init.start_time);
+    }
+    r.mutable_ips()->Add(ips.begin(), ips.end());
+    return Advance(r, PodEvent::kRunDone);
+  }));
   BERTH_FAILPOINT(run_pod_after_commit);
-  return absl::OkStatus();
+  return WatchInit(core, pod);
 }
 
 // What could not be undone is owed: the pod stays, NOTREADY, for the caller to remove.
@@ -109,6 +170,7 @@ absl::StatusOr<std::string> JoinRun(Core& core, const cri::RunPodSandboxRequest&
 absl::StatusOr<cri::RunPodSandboxResponse> RunPodSandbox(Core& core,
                                                          const cri::RunPodSandboxRequest& request) {
   RETURN_IF_ERROR(ValidatePodSandbox(request, core.options));
+  RETURN_IF_ERROR(CheckHost(core, request.config()));
   const std::string name = PodName(request.config().metadata());
   const std::string content = DeterministicBytes(request.config());
   const NameTable::Ticket ticket = core.pods.names().Claim(name, content);

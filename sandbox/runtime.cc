@@ -4,6 +4,7 @@
 
 #include "base/status_macros.h"
 #include "sandbox/core.h"
+#include "sandbox/pod_init.h"
 #include "sandbox/spec_resources.h"
 #include "sandbox/verbs.h"
 
@@ -53,8 +54,9 @@ class RuntimeImpl : public Runtime {
       const cri::ListContainersRequest& request) override {
     return sandbox::ListContainers(*core_, request);
   }
-  absl::StatusOr<cri::ExecSyncResponse> ExecSync(const cri::ExecSyncRequest& request) override {
-    return sandbox::ExecSync(*core_, request);
+  absl::StatusOr<cri::ExecSyncResponse> ExecSync(const cri::ExecSyncRequest& request,
+                                                 const Cancel& cancel) override {
+    return sandbox::ExecSync(*core_, request, cancel);
   }
   absl::Status ReopenContainerLog(const cri::ReopenContainerLogRequest& request) override {
     return sandbox::ReopenContainerLog(*core_, request);
@@ -92,6 +94,8 @@ class RuntimeImpl : public Runtime {
     counts.quarantined = core_->store.CountQuarantined().value_or(0);
     return counts;
   }
+  absl::Status NetworkReady() const override { return core_->network.Ready(); }
+  bool HasUserNamespaces() const override { return core_->facts.has_user_namespaces; }
 
  private:
   const std::unique_ptr<Core> core_;
@@ -103,19 +107,23 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Start(RuntimeOptions options,
                                                         const os::CgroupHost& cgroups,
                                                         store::Store* store,
                                                         image::ImageStore* images,
-                                                        shim::Launcher* launcher) {
+                                                        shim::Launcher* launcher,
+                                                        cni::Network* network) {
   RETURN_IF_ERROR_CTX(CheckRlimits(options.default_rlimits), "default limits");
   ASSIGN_OR_RETURN(HostFacts facts, ReadHostFacts());
   facts.cgroup_layout = cgroups.layout();
   std::string boot_id = facts.boot_id;
-  auto core = std::make_unique<Core>(
-      std::move(options), std::move(facts), Collaborators{store, images, launcher},
-      MakeHostPort(&cgroups, launcher->holder_namespace()), image::ResolveUser);
+  ASSIGN_OR_RETURN(std::unique_ptr<HostPort> host,
+                   MakeHostPort(&cgroups, options.run_dir, options.netns_dir));
+  auto core = std::make_unique<Core>(std::move(options), std::move(facts),
+                                     Collaborators{store, images, launcher, network},
+                                     std::move(host), image::ResolveUser);
   ASSIGN_OR_RETURN(core->shims,
                    MakeShimPort(launcher, std::move(boot_id),
                                 [raw = core.get()](const ContainerId& id, shim::WatchEvent event) {
                                   OnShimEvent(*raw, id, event);
-                                }));
+                                },
+                                [raw = core.get()](const SandboxId& id) { OnInitEnd(*raw, id); }));
   core->resources = MakeResourcePort(&cgroups);
   RETURN_IF_ERROR(Reconcile(*core));
   return std::make_unique<RuntimeImpl>(std::move(core));

@@ -14,9 +14,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/os/cgroup.h"
 #include "base/store/store.h"
+#include "cni/network.h"
 #include "cri.pb.h"
 #include "image/image_store.h"
 #include "shim/launcher.h"
@@ -31,11 +33,14 @@ class SeccompSource;  // sandbox/seccomp_source.h
 struct RuntimeOptions {
   std::string data_dir;
   std::string run_dir;
+  std::string netns_dir = "/run/netns";  // where network namespaces are pinned
   std::string cgroup_root = "/berth";
   std::string default_runtime_handler = "berth";
   uint64_t shm_bytes = 64 << 20;
   bool volatile_overlays = true;
   absl::Duration create_timeout = absl::Seconds(60);
+  absl::Duration attach_timeout = absl::Minutes(5);  // all plugins of a pod's network together
+  absl::Duration detach_timeout = absl::Minutes(1);
   absl::Duration kill_timeout = absl::Seconds(30);  // SIGKILL to empty cgroup
   // For every container. Start refuses a hard limit above the daemon's own.
   std::vector<shim::oci::Rlimit> default_rlimits;
@@ -52,14 +57,15 @@ struct RuntimeCounts {
 
 class Runtime {
  public:
-  // Borrowed: `store`, `images`, `launcher` outlive it. Reads the records, reconnects to live
+  // Borrowed: `store`, `images`, `launcher`, `network` outlive it. Reads the records, reconnects to live
   // shims, takes the recorded exit of dead ones, undoes what a kill left half-made. Lists are
   // complete when this returns.
   static absl::StatusOr<std::unique_ptr<Runtime>> Start(RuntimeOptions options,
                                                         const os::CgroupHost& cgroups,
                                                         store::Store* store,
                                                         image::ImageStore* images,
-                                                        shim::Launcher* launcher);
+                                                        shim::Launcher* launcher,
+                                                        cni::Network* network);
   virtual ~Runtime() = default;
 
   virtual absl::StatusOr<cri::RunPodSandboxResponse> RunPodSandbox(
@@ -80,7 +86,9 @@ class Runtime {
       const cri::ContainerStatusRequest& request) = 0;
   virtual absl::StatusOr<cri::ListContainersResponse> ListContainers(
       const cri::ListContainersRequest& request) = 0;
-  virtual absl::StatusOr<cri::ExecSyncResponse> ExecSync(const cri::ExecSyncRequest& request) = 0;
+  // Everything that the command started is killed when `cancel` is set.
+  virtual absl::StatusOr<cri::ExecSyncResponse> ExecSync(const cri::ExecSyncRequest& request,
+                                                         const Cancel& cancel) = 0;
   virtual absl::Status ReopenContainerLog(const cri::ReopenContainerLogRequest& request) = 0;
   virtual absl::Status UpdateContainerResources(
       const cri::UpdateContainerResourcesRequest& request) = 0;
@@ -95,6 +103,10 @@ class Runtime {
       const cri::ListPodSandboxStatsRequest& request) = 0;
 
   virtual RuntimeCounts Counts() const = 0;
+  // Whether a pod can be given a network; else why not.
+  virtual absl::Status NetworkReady() const = 0;
+  // Whether pods may have user namespaces on this host.
+  virtual bool HasUserNamespaces() const = 0;
 };
 
 }  // namespace berth::sandbox

@@ -31,6 +31,7 @@ class RuntimeRootTest : public ::testing::Test {
     MakeLayer();
     options_.data_dir = dir_ + "/data";
     options_.run_dir = dir_ + "/run";
+    options_.netns_dir = dir_ + "/netns";
     options_.cgroup_root = "/" + tag_;
     ASSERT_TRUE(os::MakeDirs(options_.run_dir, 0700).ok());
     absl::StatusOr<os::CgroupHost> cgroups = os::CgroupHost::Probe();
@@ -60,6 +61,7 @@ class RuntimeRootTest : public ::testing::Test {
     EXPECT_EQ(store_->Load(kSandboxKind)->size(), 0u);
     runtime_.reset();
     launcher_.reset();
+    EXPECT_TRUE(os::PinTable::Remove(options_.run_dir).ok());
     EXPECT_TRUE(cgroups_->Remove("/" + tag_, Deadline::After(absl::Seconds(10))).ok());
     EXPECT_TRUE(os::RemoveTree(AT_FDCWD, dir_).ok());
   }
@@ -68,7 +70,8 @@ class RuntimeRootTest : public ::testing::Test {
   void Restart() {
     runtime_.reset();
     absl::StatusOr<std::unique_ptr<Runtime>> runtime =
-        Runtime::Start(options_, *cgroups_, store_.get(), &images_, launcher_.get());
+        Runtime::Start(options_, *cgroups_, store_.get(), &images_, launcher_.get(),
+                       &network_);
     ASSERT_TRUE(runtime.ok()) << runtime.status();
     runtime_ = *std::move(runtime);
   }
@@ -163,7 +166,7 @@ class RuntimeRootTest : public ::testing::Test {
       request.add_cmd(word);
     }
     request.set_timeout(10);
-    const auto response = runtime_->ExecSync(request);
+    const auto response = runtime_->ExecSync(request, Cancel());
     EXPECT_TRUE(response.ok()) << response.status();
     return response.ok() ? response->stdout() : "";
   }
@@ -175,6 +178,7 @@ class RuntimeRootTest : public ::testing::Test {
   const std::string dir_;
   RuntimeOptions options_;
   testing::FakeImages images_;
+  testing::FakeNetwork network_;
   std::unique_ptr<os::CgroupHost> cgroups_;
   std::unique_ptr<shim::Launcher> launcher_;
   std::unique_ptr<store::Store> store_;

@@ -1,9 +1,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "sandbox/deprecated_fields.h"
+#include "sandbox/pod_network.h"
+#include "sandbox/spec_security.h"
 #include "sandbox/text_rules.h"
 #include "sandbox/unimplemented.h"
+#include "sandbox/user_mappings.h"
 #include "sandbox/validate.h"
 
 namespace berth::sandbox {
@@ -21,25 +23,35 @@ absl::Status CheckMetadata(const cri::PodSandboxConfig& config) {
   return absl::OkStatus();
 }
 
+// One owns the namespaces beside it: the kernel mounts no proc or mqueue of the host's for it.
+absl::Status CheckUserNamespace(const cri::NamespaceOption& asked) {
+  ASSIGN_OR_RETURN(const os::UserMappings mappings, ToUserMappings(asked));
+  if (mappings.empty()) return absl::OkStatus();
+  const std::string field = "linux.security_context.namespace_options.";
+  if (asked.pid() == cri::NODE) {
+    return Invalid(field + "pid", "NODE and a user namespace exclude each other");
+  }
+  if (asked.ipc() == cri::NODE) {
+    return Invalid(field + "ipc", "NODE and a user namespace exclude each other");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckNamespaces(const cri::NamespaceOption& asked) {
   const std::string field = "linux.security_context.namespace_options.";
-  if (asked.network() != cri::NODE) {
+  if (asked.network() != cri::POD && asked.network() != cri::NODE) {
     return NotOffered(field + "network", cri::NamespaceMode_Name(asked.network()),
-                      "this version has NODE only");
+                      "POD and NODE are");
   }
-  if (asked.pid() != cri::CONTAINER && asked.pid() != cri::NODE) {
+  if (asked.pid() != cri::POD && asked.pid() != cri::CONTAINER && asked.pid() != cri::NODE) {
     return NotOffered(field + "pid", cri::NamespaceMode_Name(asked.pid()),
-                      "this version has CONTAINER and NODE");
+                      "POD, CONTAINER and NODE are");
   }
   if (asked.ipc() != cri::POD && asked.ipc() != cri::NODE) {
     return NotOffered(field + "ipc", cri::NamespaceMode_Name(asked.ipc()), "POD and NODE are");
   }
   if (!asked.target_id().empty()) return NotOffered(field + "target_id", asked.target_id());
-  if (asked.has_userns_options() && asked.userns_options().mode() != cri::NODE) {
-    return NotOffered(field + "userns_options.mode",
-                      cri::NamespaceMode_Name(asked.userns_options().mode()));
-  }
-  return absl::OkStatus();
+  return CheckUserNamespace(asked);
 }
 
 absl::Status CheckProfile(const std::string& field, const cri::SecurityProfile& profile) {
@@ -57,24 +69,11 @@ absl::Status CheckSecurity(const cri::LinuxSandboxSecurityContext& security) {
                       absl::StrCat(selinux.user(), ":", selinux.role(), ":", selinux.type(), ":",
                                    selinux.level()));
   }
-  RETURN_IF_ERROR(CheckProfile(field + "seccomp", security.seccomp()));
+  RETURN_IF_ERROR(CheckSeccomp(security));
   RETURN_IF_ERROR(CheckProfile(field + "apparmor", security.apparmor()));
-  if (absl::StartsWith(DeprecatedSeccompPath(security), "localhost/")) {
-    return NotOffered(field + "seccomp_profile_path", DeprecatedSeccompPath(security));
-  }
   // No process of the pod's own runs as this user; the rule holds all the same.
   if (security.has_run_as_group() && !security.has_run_as_user()) {
     return Invalid(field + "run_as_group", "given without run_as_user");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckSysctls(const cri::LinuxPodSandboxConfig& linux_config) {
-  for (const auto& [name, value] : linux_config.sysctls()) {
-    if (absl::StartsWith(name, "net.")) {
-      return Invalid("linux.sysctls", absl::StrCat(name, " is the host's with host network"));
-    }
-    return NotOffered("linux.sysctls", absl::StrCat(name, "=", value));
   }
   return absl::OkStatus();
 }
@@ -121,10 +120,10 @@ absl::Status ValidatePodSandbox(const cri::RunPodSandboxRequest& request,
                    absl::StrCat("\"", config.log_directory(), "\" is not a clean absolute path"));
   }
   RETURN_IF_ERROR(CheckDns(config.dns_config()));
-  // port_mappings: with host network a container's port is the host's port already.
+  RETURN_IF_ERROR(CheckNetwork(config));
   RETURN_IF_ERROR(CheckCgroupParent(config.linux().cgroup_parent()));
   RETURN_IF_ERROR(CheckSecurity(config.linux().security_context()));
-  return CheckSysctls(config.linux());
+  return CheckSysctls(config);
 }
 
 }  // namespace berth::sandbox

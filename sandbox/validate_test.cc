@@ -42,18 +42,19 @@ TEST(ValidatePodSandboxTest, EachRefusalNamesFieldAndValue) {
       {[](R& r) { r.mutable_config()->set_log_directory("/a/../b"); }, kInvalid, "log_directory"},
       {[](R& r) { r.mutable_config()->mutable_dns_config()->add_servers("1\n2"); }, kInvalid,
        "dns"},
-      {[](R& r) { r.mutable_config()->clear_linux(); }, kNot, "network: POD"},
-      {[](R& r) { Options(r)->set_network(cri::POD); }, kNot, "network: POD"},
-      {[](R& r) { Options(r)->set_pid(cri::POD); }, kNot, "pid: POD"},
+      {[](R& r) { Options(r)->set_network(cri::CONTAINER); }, kNot, "network: CONTAINER"},
       {[](R& r) { Options(r)->set_pid(cri::TARGET); }, kNot, "pid: TARGET"},
       {[](R& r) { Options(r)->set_ipc(cri::CONTAINER); }, kNot, "ipc: CONTAINER"},
       {[](R& r) { Options(r)->set_target_id("abc"); }, kNot, "abc"},
-      {[](R& r) { Options(r)->mutable_userns_options()->set_mode(cri::POD); }, kNot, "userns"},
+      {[](R& r) { Options(r)->mutable_userns_options()->set_mode(cri::POD); }, kInvalid,
+       "userns_options.uids"},
       {[](R& r) { Security(r)->mutable_selinux_options()->set_level("s0"); }, kNot, "selinux"},
       {[](R& r) {
          Security(r)->mutable_seccomp()->set_profile_type(cri::SecurityProfile::Localhost);
        },
-       kNot, "seccomp"},
+       kInvalid, "seccomp.localhost_ref"},
+      {[](R& r) { Security(r)->mutable_seccomp()->set_localhost_ref("/p/x.json"); }, kInvalid,
+       "another type"},
       {[](R& r) {
          Security(r)->mutable_apparmor()->set_profile_type(cri::SecurityProfile::Localhost);
        },
@@ -62,9 +63,9 @@ TEST(ValidatePodSandboxTest, EachRefusalNamesFieldAndValue) {
       {[](R& r) { (*r.mutable_config()->mutable_linux()->mutable_sysctls())["net.a"] = "1"; },
        kInvalid, "net.a"},
       {[](R& r) {
-         (*r.mutable_config()->mutable_linux()->mutable_sysctls())["kernel.shmmax"] = "1";
+         (*r.mutable_config()->mutable_linux()->mutable_sysctls())["kernel.panic"] = "1";
        },
-       kNot, "kernel.shmmax=1"},
+       kInvalid, "kernel.panic"},
       {[](R& r) { r.mutable_config()->mutable_linux()->set_cgroup_parent("x.slice"); }, kInvalid,
        "systemd driver"},
       {[](R& r) { r.mutable_config()->mutable_linux()->set_cgroup_parent("a/b"); }, kInvalid,
@@ -122,7 +123,8 @@ TEST(ValidateContainerTest, EachRefusalNamesFieldAndValue) {
       {[](C& c) { (*c.mutable_annotations())["cdi.k8s.io/x"] = "y"; }, kNot, "cdi.k8s.io/x"},
       {[&](C& c) { security(c)->set_privileged(true); }, kInvalid, "privileged"},
       {[&](C& c) { security(c)->mutable_selinux_options()->set_type("t"); }, kNot, "selinux"},
-      {[&](C& c) { options(c)->set_pid(cri::POD); }, kNot, "pid: POD"},
+      {[&](C& c) { options(c)->set_pid(cri::POD); }, kInvalid, "pid: POD"},
+      {[&](C& c) { options(c)->set_pid(cri::TARGET); }, kNot, "pid: TARGET"},
       {[&](C& c) { options(c)->set_network(cri::POD); }, kNot, "network: POD"},
       {[&](C& c) { options(c)->set_ipc(cri::NODE); }, kNot, "ipc: NODE"},
   };

@@ -33,7 +33,7 @@ class VerbsTest : public ::testing::Test {
     return id.value_or("");
   }
   std::string StartIn(const std::string& pod, const std::string& name = "main") {
-    const std::string id = CreateIn(pod, name);
+    std::string id = CreateIn(pod, name);
     const absl::Status started = world_.Start(id);
     EXPECT_TRUE(started.ok()) << started;
     return id;
@@ -101,7 +101,7 @@ TEST_F(VerbsTest, UnknownIdsAreSuccessForStopAndRemoveAndNotFoundElsewhere) {
   EXPECT_TRUE(absl::IsNotFound(world_.Create(unknown, World::ContainerConfig("a")).status()));
   cri::ExecSyncRequest exec;
   exec.set_container_id(unknown);
-  EXPECT_TRUE(absl::IsNotFound(ExecSync(world_.core(), exec).status()));
+  EXPECT_TRUE(absl::IsNotFound(ExecSync(world_.core(), exec, Cancel()).status()));
 }
 
 TEST_F(VerbsTest, RunPodSandboxAgainReturnsTheSameId) {
@@ -247,7 +247,6 @@ TEST_F(VerbsTest, ARemoveThatFailsKeepsTheRecordAndARetryFinishes) {
 
 TEST_F(VerbsTest, WhatARollbackCannotUndoStaysAsANotReadyPod) {
   world_.host().FailUnpins(absl::InternalError("unmount: busy"));
-  world_.host().AddPin("x");  // the pin directory is not made by this
   cri::PodSandboxConfig config = World::PodConfig("pod");
   ASSERT_TRUE(failpoint::Configure("run_pod_after_pin=1*error").ok());
   EXPECT_FALSE(world_.Run(config).ok());
@@ -256,7 +255,6 @@ TEST_F(VerbsTest, WhatARollbackCannotUndoStaysAsANotReadyPod) {
   EXPECT_EQ(list.items(0).state(), cri::SANDBOX_NOTREADY);
   world_.host().FailUnpins(absl::OkStatus());
   EXPECT_TRUE(RemovePod(list.items(0).id()).ok());
-  EXPECT_TRUE(world_.host().UnpinNamespaces("x").ok());
   EXPECT_THAT(world_.Leaks(), IsEmpty());
 }
 

@@ -2,6 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "server/config_options.h"
 
 namespace berth::server {
@@ -35,7 +36,20 @@ std::string Config::ImportDir() const {
   return image.import_dir.empty() ? absl::StrCat(data_dir, "/import") : image.import_dir;
 }
 
+std::vector<std::string> NetworkConfig::BinDirs() const {
+  return absl::StrSplit(bin_dirs, ':', absl::SkipEmpty());
+}
+
 absl::Status Validate(const Config& config) {
+  for (const std::string& dir : config.network.BinDirs()) {
+    if (dir[0] != '/') {
+      return absl::InvalidArgumentError(
+          absl::StrCat("network.bin_dirs: \"", dir, "\" is not an absolute path"));
+    }
+  }
+  if (config.network.BinDirs().empty()) {
+    return absl::InvalidArgumentError("network.bin_dirs must not be empty");
+  }
   if (IsInside(config.data_dir, config.run_dir) || IsInside(config.run_dir, config.data_dir)) {
     return absl::InvalidArgumentError(absl::StrCat("data_dir \"", config.data_dir,
                                                    "\" and run_dir \"", config.run_dir,

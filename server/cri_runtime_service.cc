@@ -60,7 +60,7 @@ class RuntimeService final : public cri::RuntimeService::CallbackService {
                              cri::StatusResponse* r) override {
     return edge_->Unary(context, "Status", Lane::kInline, q, r,
                         [this](const auto& request, auto* reply) {
-                          FillStatus(*facts_, request.verbose(), runtime_->Counts(), reply);
+                          FillStatus(*facts_, request.verbose(), *runtime_, reply);
                           return absl::OkStatus();
                         });
   }
@@ -83,8 +83,8 @@ class RuntimeService final : public cri::RuntimeService::CallbackService {
   ServerUnaryReactor* ExecSync(CallbackServerContext* context, const cri::ExecSyncRequest* q,
                                cri::ExecSyncResponse* r) override {
     return edge_->Unary(context, "ExecSync", Lane::kWaiting, q, r,
-                        [this](const auto& request, auto* reply) {
-                          const absl::Status s = Take(runtime_->ExecSync(request), reply);
+                        [this](const auto& request, auto* reply, const Cancel& cancel) {
+                          absl::Status s = Take(runtime_->ExecSync(request, cancel), reply);
                           FitExecReply(reply);
                           return s;
                         });

@@ -131,8 +131,7 @@ HostCheck CniCheck() {
     if (names.ok()) found.push_back(absl::StrCat(directory, " (", names->size(), ")"));
   }
   return Present("cni plugins", !found.empty(),
-                 absl::StrCat(found.empty() ? "none installed" : absl::StrJoin(found, ", "),
-                              "; this version runs host-network pods only"));
+                 found.empty() ? "none installed: host-network pods only" : absl::StrJoin(found, ", "));
 }
 
 HostCheck CapabilityCheck() {

@@ -30,12 +30,13 @@ std::string VerboseInfo(const RuntimeFacts& facts, const sandbox::RuntimeCounts&
   return info.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-void AddHandler(const std::string& name, cri::StatusResponse* reply) {
+void AddHandler(const std::string& name, const sandbox::Runtime& runtime,
+                cri::StatusResponse* reply) {
   cri::RuntimeHandler* handler = reply->add_runtime_handlers();
   handler->set_name(name);
-  // Present and all false: a client can tell "not supported" from "too old to say".
-  handler->mutable_features()->set_recursive_read_only_mounts(false);
-  handler->mutable_features()->set_user_namespaces(false);
+  // Present though false: a client can tell "not supported" from "too old to say".
+  handler->mutable_features()->set_recursive_read_only_mounts(true);
+  handler->mutable_features()->set_user_namespaces(runtime.HasUserNamespaces());
 }
 
 }  // namespace
@@ -47,20 +48,23 @@ void FillVersion(cri::VersionResponse* reply) {
   reply->set_runtime_api_version("v1");
 }
 
-void FillStatus(const RuntimeFacts& facts, bool verbose, const sandbox::RuntimeCounts& counts,
+void FillStatus(const RuntimeFacts& facts, bool verbose, const sandbox::Runtime& of,
                 cri::StatusResponse* reply) {
   cri::RuntimeCondition* runtime = reply->mutable_status()->add_conditions();
   runtime->set_type("RuntimeReady");
   runtime->set_status(true);
   cri::RuntimeCondition* network = reply->mutable_status()->add_conditions();
   network->set_type("NetworkReady");
-  network->set_status(false);
-  network->set_reason("NoPodNetwork");
-  network->set_message("this version sets up no pod network (CNI); host-network pods run");
-  AddHandler("", reply);
-  AddHandler(facts.default_handler, reply);
+  const absl::Status ready = of.NetworkReady();
+  network->set_status(ready.ok());
+  if (!ready.ok()) {
+    network->set_reason("NetworkPluginNotReady");
+    network->set_message(std::string(ready.message()));
+  }
+  AddHandler("", of, reply);
+  AddHandler(facts.default_handler, of, reply);
   reply->mutable_features()->set_supplemental_groups_policy(true);
-  if (verbose) (*reply->mutable_info())["config"] = VerboseInfo(facts, counts);
+  if (verbose) (*reply->mutable_info())["config"] = VerboseInfo(facts, of.Counts());
 }
 
 }  // namespace berth::server

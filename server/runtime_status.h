@@ -26,7 +26,7 @@ struct RuntimeFacts {
 };
 
 void FillVersion(::runtime::v1::VersionResponse* reply);
-void FillStatus(const RuntimeFacts& facts, bool verbose, const sandbox::RuntimeCounts& counts,
+void FillStatus(const RuntimeFacts& facts, bool verbose, const sandbox::Runtime& runtime,
                 ::runtime::v1::StatusResponse* reply);
 
 }  // namespace berth::server

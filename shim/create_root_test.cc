@@ -18,7 +18,7 @@
 #include "absl/strings/strip.h"
 #include "base/os/file.h"
 #include "base/os/mount.h"
-#include "base/os/namespaces.h"
+#include "base/os/pod_namespaces.h"
 #include "shim/test_container.h"
 
 namespace berth::shim {
@@ -137,13 +137,15 @@ TEST_F(CreateTest, EachNamespaceOfTheSpecIsNewAndTheOthersAreTheHosts) {
 }
 
 TEST_F(CreateTest, ThePodsUtsAndIpcNamespacesAreJoined) {
-  const std::string pin = host_->dir() + "/run/pin";
-  ASSERT_TRUE(
-      os::PinPodNamespaces(host_->launcher().holder_namespace(), pin, {"pod-name", true, 1 << 20})
-          .ok());
+  absl::StatusOr<os::PinTable> pins = os::PinTable::Open(host_->dir() + "/run");
+  ASSERT_TRUE(pins.ok()) << pins.status();
+  os::PodNamespaceOptions options;
+  options.hostname = "pod-name";
+  options.shm_bytes = 1 << 20;
+  ASSERT_TRUE(pins->Pin("pod", options).ok());
   {
     TestContainer c(host_, {"/bin/sleep", "1000"});
-    absl::StatusOr<os::PodNamespaces> pod = os::OpenPodNamespaces(pin);
+    absl::StatusOr<os::PodNamespaces> pod = pins->OpenPod("pod", "");
     ASSERT_TRUE(pod.ok()) << pod.status();
     c.spec().hostname = "pod-name";
     c.spec().mounts.push_back({"/dev/shm", "bind", "", {"rbind", "nosuid"}});
@@ -155,7 +157,8 @@ TEST_F(CreateTest, ThePodsUtsAndIpcNamespacesAreJoined) {
     EXPECT_EQ(c.Exec("busybox hostname"), "pod-name\n");
     EXPECT_EQ(FindMount(MountsOf(c.launched().init_pid), "/dev/shm")->fs_type, "tmpfs");
   }
-  EXPECT_TRUE(os::UnpinPodNamespaces(pin).ok());
+  EXPECT_TRUE(pins->Unpin("pod", "").ok());
+  EXPECT_TRUE(os::PinTable::Remove(host_->dir() + "/run").ok());
 }
 
 TEST_F(CreateTest, AHostnameIsSetInAUtsNamespaceOfItsOwn) {

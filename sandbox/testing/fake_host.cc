@@ -12,27 +12,52 @@
 
 namespace berth::sandbox::testing {
 
-absl::Status FakeHost::PinNamespaces(const std::string& pin_path, const os::PodNamespaceOptions&) {
+absl::Status FakeHost::PinNamespaces(const std::string& pod,
+                                     const os::PodNamespaceOptions& options) {
   MutexLock lock(&mu_);
-  if (!pins_.insert(pin_path).second) return absl::AlreadyExistsError("pinned");
+  if (!pins_.insert(pod).second) return absl::AlreadyExistsError("pinned");
+  if (options.private_network) pins_.insert(options.network_path);
+  last_pin_ = options;
   return absl::OkStatus();
 }
 
-absl::Status FakeHost::UnpinNamespaces(const std::string& pin_path) {
+absl::Status FakeHost::UnpinNamespaces(const PinnedPod& pod) {
   MutexLock lock(&mu_);
   if (!unpins_.ok()) return unpins_;
-  pins_.erase(pin_path);
+  pins_.erase(pod.pod);
+  pins_.erase(pod.network_path);
   return absl::OkStatus();
 }
 
-absl::StatusOr<os::PodNamespaces> FakeHost::OpenNamespaces(const std::string& pin_path) {
+std::vector<std::string> FakeHost::PinnedPods() {
   MutexLock lock(&mu_);
-  if (pins_.count(pin_path) == 0) return absl::NotFoundError("not pinned");
+  std::vector<std::string> pods;
+  for (const std::string& pin : pins_) {
+    if (pin[0] != '/') pods.push_back(pin);
+  }
+  return pods;
+}
+
+bool FakeHost::IsNetworkPinned(const std::string& network_path) {
+  MutexLock lock(&mu_);
+  return pins_.count(network_path) != 0;
+}
+
+absl::StatusOr<os::PodNamespaces> FakeHost::OpenNamespaces(const PinnedPod& pod) {
+  MutexLock lock(&mu_);
+  if (pins_.count(pod.pod) == 0) return absl::NotFoundError("not pinned");
   os::PodNamespaces namespaces;
   ASSIGN_OR_RETURN(namespaces.uts, os::Open("/dev/null", O_RDONLY));
   ASSIGN_OR_RETURN(namespaces.ipc, os::Open("/dev/null", O_RDONLY));
   ASSIGN_OR_RETURN(namespaces.shm, os::Open("/dev/null", O_RDONLY));
+  if (!pod.network_path.empty()) {
+    ASSIGN_OR_RETURN(namespaces.net, os::Open("/dev/null", O_RDONLY));
+  }
   return namespaces;
+}
+
+absl::StatusOr<os::UniqueFd> FakeHost::OpenPidNamespace(pid_t, uint64_t) {
+  return os::Open("/dev/null", O_RDONLY);
 }
 
 std::vector<std::string> FakeHost::MissingCgroups(const std::string& path) {
@@ -109,9 +134,13 @@ std::vector<std::string> FakeHost::killed() {
   return killed_;
 }
 void FakeHost::AddCgroup(const std::string& path) { (void)CreateCgroup(path); }  // cannot fail
-void FakeHost::AddPin(const std::string& path) {
+void FakeHost::AddPin(const std::string& pod) {
   MutexLock lock(&mu_);
-  pins_.insert(path);
+  pins_.insert(pod);
+}
+os::PodNamespaceOptions FakeHost::last_pin() {
+  MutexLock lock(&mu_);
+  return last_pin_;
 }
 void FakeHost::FailUnpins(absl::Status error) {
   MutexLock lock(&mu_);

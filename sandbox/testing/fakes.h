@@ -32,12 +32,13 @@ class FakeShims {
     std::string cgroups_path;
     size_t trees = 0;
     std::string seccomp_program;
+    std::vector<shim::oci::NamespaceType> joined;
   };
 
   explicit FakeShims(std::string run_dir) : run_dir_(std::move(run_dir)) {}
 
   std::unique_ptr<shim::Launcher> MakeLauncher();
-  std::unique_ptr<ShimPort> MakePort(shim::Watcher::Callback listener);
+  std::unique_ptr<ShimPort> MakePort(shim::Watcher::Callback listener, InitListener inits);
 
   // What the test looks at and steers with.
   Shim Get(const std::string& id);
@@ -50,6 +51,10 @@ class FakeShims {
   void FailNextCreate(absl::Status error);
   void FailNextStart(absl::Status error);
   void FailRemoves(absl::Status error);  // until OK is given
+  void FailNextInit(absl::Status error);
+  // A pod's init ends by itself.
+  void EndInit(const std::string& pod);
+  std::map<std::string, pid_t> inits();  // of pods: cgroup -> pid
   shim::oci::Spec last_spec();
   const std::string& run_dir() const { return run_dir_; }
 
@@ -58,6 +63,7 @@ class FakeShims {
   friend class FakePort;
   void EndLocked(Shim& shim, int code, int signal, bool oom) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Tell(const std::string& id, shim::WatchEvent event);
+  bool HasInitLocked(pid_t pid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const std::string run_dir_;
   Mutex mu_;
@@ -67,15 +73,23 @@ class FakeShims {
   absl::Status next_create_ ABSL_GUARDED_BY(mu_);
   absl::Status next_start_ ABSL_GUARDED_BY(mu_);
   absl::Status removes_ ABSL_GUARDED_BY(mu_);
+  absl::Status next_init_ ABSL_GUARDED_BY(mu_);
+  InitListener init_listener_ ABSL_GUARDED_BY(mu_);
+  std::set<std::string> watched_inits_ ABSL_GUARDED_BY(mu_);  // of pods, by id
+  pid_t last_init_pid_ ABSL_GUARDED_BY(mu_) = 200;
+  std::map<std::string, pid_t> inits_ ABSL_GUARDED_BY(mu_);
   shim::oci::Spec last_spec_ ABSL_GUARDED_BY(mu_);
 };
 
 class FakeHost : public HostPort {
  public:
-  absl::Status PinNamespaces(const std::string& pin_path,
+  absl::Status PinNamespaces(const std::string& pod,
                              const os::PodNamespaceOptions& options) override;
-  absl::Status UnpinNamespaces(const std::string& pin_path) override;
-  absl::StatusOr<os::PodNamespaces> OpenNamespaces(const std::string& pin_path) override;
+  absl::Status UnpinNamespaces(const PinnedPod& pod) override;
+  absl::StatusOr<os::PodNamespaces> OpenNamespaces(const PinnedPod& pod) override;
+  std::vector<std::string> PinnedPods() override;
+  bool IsNetworkPinned(const std::string& network_path) override;
+  absl::StatusOr<os::UniqueFd> OpenPidNamespace(pid_t pid, uint64_t start_time) override;
   std::vector<std::string> MissingCgroups(const std::string& path) override;
   absl::Status CreateCgroup(const std::string& path) override;
   absl::Status KillCgroup(const std::string& path, Deadline deadline) override;
@@ -90,15 +104,46 @@ class FakeHost : public HostPort {
   std::set<std::string> cgroups();
   std::vector<std::string> killed();
   void AddCgroup(const std::string& path);
-  void AddPin(const std::string& path);
+  void AddPin(const std::string& pod);
+  os::PodNamespaceOptions last_pin();  // what the last pod was made with
   void FailUnpins(absl::Status error);  // until OK is given
 
  private:
   Mutex mu_;
-  std::set<std::string> pins_ ABSL_GUARDED_BY(mu_);
+  std::set<std::string> pins_ ABSL_GUARDED_BY(mu_);  // pods, and paths of network pins
+  os::PodNamespaceOptions last_pin_ ABSL_GUARDED_BY(mu_);
   std::set<std::string> cgroups_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> killed_ ABSL_GUARDED_BY(mu_);
   absl::Status unpins_ ABSL_GUARDED_BY(mu_);
+};
+
+// Plugins that remember whom they attached: 10.0.0.<n>.
+class FakeNetwork : public cni::Network {
+ public:
+  absl::Status Ready() const override;
+  absl::StatusOr<cni::Attachment> Attach(const cni::AttachRequest& request,
+                                         Deadline deadline) override;
+  absl::Status Detach(const std::string& id, const std::string& netns_path,
+                      Deadline deadline) override;
+  std::vector<std::string> Attached() const override;
+
+  void SetReady(absl::Status ready);
+  // Until OK is given. An ADD that fails has left its half.
+  void FailAttach(absl::Status error);
+  void FailDetach(absl::Status error);
+  void AddAttached(const std::string& id);
+  cni::AttachRequest last_request();
+  std::vector<std::string> detached_from();  // netns path of each DEL
+
+ private:
+  mutable Mutex mu_;
+  int count_ ABSL_GUARDED_BY(mu_) = 0;
+  std::set<std::string> attached_ ABSL_GUARDED_BY(mu_);
+  absl::Status ready_ ABSL_GUARDED_BY(mu_);
+  absl::Status attaches_ ABSL_GUARDED_BY(mu_);
+  absl::Status detaches_ ABSL_GUARDED_BY(mu_);
+  cni::AttachRequest last_request_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::string> detached_from_ ABSL_GUARDED_BY(mu_);
 };
 
 class FakeImages : public image::ImageStore {
@@ -111,6 +156,9 @@ class FakeImages : public image::ImageStore {
   absl::StatusOr<std::vector<image::ImagePtr>> Import(os::UniqueFd archive,
                                                       const image::ImportOptions& options) override;
   absl::Status ImportDirectory(const std::string& directory) override;
+  absl::StatusOr<image::ImagePtr> Pull(const image::PullOptions& options,
+                                       const Cancel& cancel) override;
+  std::vector<image::PullStatus> Pulls() const override { return {}; }
   std::vector<image::ImagePtr> List() const override;
   image::ImagePtr Find(absl::string_view reference) const override;
   absl::Status Remove(absl::string_view reference) override;
@@ -130,6 +178,8 @@ class FakeImages : public image::ImageStore {
 class FakeSeccomp : public SeccompSource {
  public:
   absl::StatusOr<std::string> ProgramFor(uint64_t capabilities) override;
+  absl::StatusOr<std::string> ProgramFromFile(const std::string& path,
+                                              uint64_t capabilities) override;
 };
 
 // A host with one image, "busybox", and a daemon that can be killed and started again.
@@ -146,6 +196,9 @@ class World {
   FakeShims& shims() { return shims_; }
   FakeHost& host() { return *host_; }
   FakeImages& images() { return images_; }
+  FakeNetwork& network() { return network_; }
+  // Waits until nothing is left.
+  bool AwaitClean();
   FakeResources& resources() { return resources_; }
   store::Store& store() { return *store_; }
   const std::string& dir() const { return dir_; }
@@ -171,6 +224,7 @@ class World {
   std::string dir_;
   FakeShims shims_;
   FakeImages images_;
+  FakeNetwork network_;
   FakeSeccomp seccomp_;
   FakeResources resources_;
   std::unique_ptr<store::Store> store_;

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "sandbox/paths.h"
+#include "sandbox/pod_init.h"
 #include "sandbox/testing/fakes.h"
 
 namespace berth::sandbox::testing {
@@ -16,14 +17,19 @@ namespace fs = std::filesystem;
 class HostFront : public HostPort {
  public:
   explicit HostFront(std::shared_ptr<FakeHost> host) : host_(std::move(host)) {}
-  absl::Status PinNamespaces(const std::string& pin, const os::PodNamespaceOptions& o) override {
-    return host_->PinNamespaces(pin, o);
+  absl::Status PinNamespaces(const std::string& pod, const os::PodNamespaceOptions& o) override {
+    return host_->PinNamespaces(pod, o);
   }
-  absl::Status UnpinNamespaces(const std::string& pin) override {
-    return host_->UnpinNamespaces(pin);
+  absl::Status UnpinNamespaces(const PinnedPod& pod) override {
+    return host_->UnpinNamespaces(pod);
   }
-  absl::StatusOr<os::PodNamespaces> OpenNamespaces(const std::string& pin) override {
-    return host_->OpenNamespaces(pin);
+  absl::StatusOr<os::PodNamespaces> OpenNamespaces(const PinnedPod& pod) override {
+    return host_->OpenNamespaces(pod);
+  }
+  std::vector<std::string> PinnedPods() override { return host_->PinnedPods(); }
+  bool IsNetworkPinned(const std::string& path) override { return host_->IsNetworkPinned(path); }
+  absl::StatusOr<os::UniqueFd> OpenPidNamespace(pid_t pid, uint64_t start_time) override {
+    return host_->OpenPidNamespace(pid, start_time);
   }
   std::vector<std::string> MissingCgroups(const std::string& path) override {
     return host_->MissingCgroups(path);
@@ -112,14 +118,16 @@ void World::Restart() {
   facts.hostname = "node";
   facts.capabilities = (uint64_t{1} << 41) - 1;
   facts.lowest_oom_score_adj = 0;
+  facts.has_user_namespaces = true;
   core_ =
-      std::make_unique<Core>(options, facts, Collaborators{store_.get(), &images_, launcher_.get()},
+      std::make_unique<Core>(options, facts, Collaborators{store_.get(), &images_, launcher_.get(), &network_},
                              std::make_unique<HostFront>(host_state_), ResolveNobody);
   core_->resources = resources_.MakePort();
-  core_->shims =
-      shims_.MakePort([core = core_.get()](const ContainerId& id, shim::WatchEvent event) {
+  core_->shims = shims_.MakePort(
+      [core = core_.get()](const ContainerId& id, shim::WatchEvent event) {
         OnShimEvent(*core, id, event);
-      });
+      },
+      [core = core_.get()](const SandboxId& id) { OnInitEnd(*core, id); });
   if (!Reconcile(*core_).ok()) abort();
 }
 
@@ -199,6 +207,12 @@ bool World::AwaitReleased(const std::string& container) {
              Deadline::After(absl::Seconds(10)));
 }
 
+bool World::AwaitClean() {
+  const Deadline deadline = Deadline::After(absl::Seconds(10));
+  while (!Leaks().empty() && !deadline.Expired()) absl::SleepFor(absl::Milliseconds(2));
+  return Leaks().empty();
+}
+
 std::vector<std::string> World::Leaks() {
   std::vector<std::string> leaks;
   for (const char* kind : {kSandboxKind, kContainerKind}) {
@@ -211,10 +225,12 @@ std::vector<std::string> World::Leaks() {
   for (const std::string& cgroup : host_->cgroups()) {
     if (cgroup != "/berth" && cgroup != "/berth/shims") leaks.push_back("cgroup " + cgroup);
   }
+  for (const auto& [cgroup, pid] : shims_.inits()) leaks.push_back("pod init in " + cgroup);
+  for (const std::string& id : network_.Attached()) leaks.push_back("attachment " + id);
   for (const auto& [holder, layers] : images_.held()) leaks.push_back("held layers " + holder);
   if (shims_.Count() > 0) leaks.push_back(absl::StrCat(shims_.Count(), " shims"));
   for (const std::string& dir : {paths::PodDirs(options), paths::ContainerDirs(options),
-                                 paths::PinDirs(options), paths::RunDirs(options)}) {
+                                 paths::RunDirs(options)}) {
     std::error_code ignored;  // an absent directory holds nothing
     for (const fs::directory_entry& entry : fs::directory_iterator(dir, ignored)) {
       leaks.push_back("path " + entry.path().string());

@@ -44,6 +44,14 @@ class Crash : public E2e {
                            absl::Seconds(15)))
         << "left of CNI: " << *traces.begin();
   }
+  // A container whose namespaces are said as its pod's are.
+  cri::ContainerConfig InPod(const cri::PodSandboxConfig& pod, const std::string& script,
+                             const std::string& name) const {
+    cri::ContainerConfig config = ContainerConfig(script, name);
+    *config.mutable_linux()->mutable_security_context()->mutable_namespace_options() =
+        pod.linux().security_context().namespace_options();
+    return config;
+  }
   // With an address and a host port of its own.
   cri::PodSandboxConfig NetworkPod(const std::string& name = "pod") const {
     cri::PodSandboxConfig config = PodConfig(name);
@@ -90,9 +98,9 @@ class Crash : public E2e {
     config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
         cri::POD);
     return TryRunPod(config, &pod).ok() &&
-           TryCreate(pod, ContainerConfig("sleep 1000"), config, &id).ok() && TryStart(id).ok() &&
-           TryExec(id, {"true"}, 5, &exec).ok() && TryUpdate(id).ok() && TryStop(id, 0).ok() &&
-           TryRemove(id).ok() && TryRemovePod(pod).ok() &&
+           TryCreate(pod, InPod(config, "sleep 1000", "main"), config, &id).ok() &&
+           TryStart(id).ok() && TryExec(id, {"true"}, 5, &exec).ok() && TryUpdate(id).ok() &&
+           TryStop(id, 0).ok() && TryRemove(id).ok() && TryRemovePod(pod).ok() &&
            daemon().Ctl({"image", "import", TinyArchive()}).exit_code == 0 &&
            daemon().Ctl({"image", "rm", "crash:test"}).exit_code == 0;
   }
@@ -268,7 +276,7 @@ TEST_F(Crash, RandomKillsLoseNoLineNoExitCodeAndLeaveNothing) {
         std::string pod;
         std::string id;
         if (!TryRunPod(config, &pod).ok()) return;
-        if (!TryCreate(pod, ContainerConfig("sleep 100", "c"), config, &id).ok()) return;
+        if (!TryCreate(pod, InPod(config, "sleep 100", "c"), config, &id).ok()) return;
         if (!TryStart(id).ok()) return;
         if (!TryStop(id, 0).ok()) return;
         if (!TryRemovePod(pod).ok()) return;
@@ -305,8 +313,8 @@ TEST_F(Crash, RandomKillsLoseNoLineNoExitCodeAndLeaveNothing) {
   // Whatever was left half-pulled, the next pull works.
   for (const std::string& name : pulled) {
     const grpc::Status status = TryPull(name);
-    EXPECT_TRUE(status.ok()) << status.error_message() << "\nafter "
-                             << registry->Requests().size() << " requests";
+    EXPECT_TRUE(status.ok()) << status.error_message() << "\nafter " << registry->Requests().size()
+                             << " requests";
     EXPECT_TRUE(TryRemoveImage(name).ok());
   }
   registry.reset();

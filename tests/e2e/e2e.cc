@@ -17,7 +17,7 @@ std::unique_ptr<grpc::ClientContext> Within(absl::Duration d) {
 }
 
 void E2e::SetUp() {
-  if (daemon_ == nullptr) daemon_ = std::make_unique<Daemon>();
+  if (daemon_ == nullptr) daemon_ = std::make_unique<Daemon>(DaemonOptions());
   if (!daemon_->running()) daemon_->Start();
   ASSERT_TRUE(daemon_->running());
   leaks_ = std::make_unique<LeakCheck>(daemon_->Scope());

@@ -32,6 +32,9 @@ class E2e : public ::testing::Test {
   void SetUp() override;
   void TearDown() override;
 
+  // Of the suite's daemon.
+  virtual Daemon::Options DaemonOptions() const { return {}; }
+
   static Daemon& daemon() { return *daemon_; }
   // A restarted daemon needs new stubs, and its fds are compared anew.
   void Reconnect();
