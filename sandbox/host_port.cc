@@ -220,6 +220,8 @@ absl::StatusOr<HostFacts> ReadHostFacts() {
       os::ReadFile("/sys/module/apparmor/parameters/enabled", 16);
   ASSIGN_OR_RETURN(facts.has_user_namespaces, HasUserNamespaces());
   facts.has_apparmor = apparmor.ok() && absl::StartsWith(*apparmor, "Y");
+  // Absent: no SELinux in the kernel, or none among its active security modules.
+  facts.has_selinux = os::ReadFile("/sys/fs/selinux/enforce", 16).ok();
   return facts;
 }
 

@@ -23,6 +23,7 @@ struct HostFacts {
   uint64_t capabilities = 0;     // of this process's bounding set: what "all" can mean
   int lowest_oom_score_adj = 0;  // that a child may be given
   bool has_apparmor = false;
+  bool has_selinux = false;          // in force, permissive or not
   bool has_user_namespaces = false;  // with idmapped layers: Linux 5.19
   os::CgroupLayout cgroup_layout = os::CgroupLayout::kV2;
 };

@@ -70,10 +70,11 @@ absl::StatusOr<ContainerSpec> BuildSpec(const Core& core, const SpecInputs& in) 
       PlannedMounts mounts,
       PlanMounts(in.config, MountOptions{in.pod_dir, in.pod_record.private_ipc(),
                                          security.privileged(), security.readonly_rootfs(),
-                                         spec.linux_.mappings}));
+                                         spec.linux_.mappings, core.facts.has_selinux}));
   spec.mounts = std::move(mounts.mounts);
   built.trees = std::move(mounts.trees);
-  ASSIGN_OR_RETURN(spec.linux_.resources, ToCgroupLimits(linux_config.resources(), core.facts.cgroup_layout));
+  ASSIGN_OR_RETURN(spec.linux_.resources,
+                   ToCgroupLimits(linux_config.resources(), core.facts.cgroup_layout));
   spec.linux_.resources.devices = DeviceRules(security.privileged());
   if (security.privileged()) {
     ASSIGN_OR_RETURN(spec.linux_.devices, core.host->Devices());

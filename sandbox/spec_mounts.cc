@@ -70,7 +70,7 @@ std::vector<Planned> DefaultMounts(const MountOptions& o) {
   return defaults;
 }
 
-absl::Status CheckOffered(const std::string& field, const cri::Mount& mount) {
+absl::Status CheckOffered(const std::string& field, const cri::Mount& mount, bool has_selinux) {
   if (mount.has_image() || !mount.image_sub_path().empty()) {
     return NotOffered(absl::StrCat(field, ".image"),
                       absl::StrCat("\"", mount.image().image(), "\""));
@@ -79,7 +79,9 @@ absl::Status CheckOffered(const std::string& field, const cri::Mount& mount) {
     return NotOffered(absl::StrCat(field, ".mount_options"),
                       absl::StrCat("\"", mount.mount_options(0), "\""));
   }
-  if (mount.selinux_relabel()) return NotOffered(absl::StrCat(field, ".selinux_relabel"), "true");
+  if (mount.selinux_relabel() && has_selinux) {
+    return NotOffered(absl::StrCat(field, ".selinux_relabel"), "true");
+  }
   return absl::OkStatus();
 }
 
@@ -140,8 +142,9 @@ absl::StatusOr<const char*> Access(const std::string& field, const cri::Mount& m
   return "rro";
 }
 
-absl::StatusOr<Planned> FromRequest(const std::string& field, const cri::Mount& mount) {
-  RETURN_IF_ERROR(CheckOffered(field, mount));
+absl::StatusOr<Planned> FromRequest(const std::string& field, const cri::Mount& mount,
+                                    bool has_selinux) {
+  RETURN_IF_ERROR(CheckOffered(field, mount, has_selinux));
   for (const auto& [name, path] : {std::pair(".container_path", &mount.container_path()),
                                    std::pair(".host_path", &mount.host_path())}) {
     if (path->empty() || (*path)[0] != '/' || HasControlByte(*path)) {
@@ -165,8 +168,8 @@ absl::StatusOr<PlannedMounts> PlanMounts(const cri::ContainerConfig& config,
                                          const MountOptions& options) {
   std::vector<Planned> all = DefaultMounts(options);
   for (int i = 0; i < config.mounts_size(); ++i) {
-    ASSIGN_OR_RETURN(Planned planned,
-                     FromRequest(absl::StrCat("config.mounts[", i, "]"), config.mounts(i)));
+    ASSIGN_OR_RETURN(Planned planned, FromRequest(absl::StrCat("config.mounts[", i, "]"),
+                                                  config.mounts(i), options.has_selinux));
     const std::string target = planned.mount.destination;
     all.erase(std::remove_if(all.begin(), all.end(),
                              [&](const Planned& p) { return p.mount.destination == target; }),

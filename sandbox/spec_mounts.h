@@ -20,6 +20,8 @@ struct MountOptions {
   bool privileged = false;  // /sys and cgroups writable
   bool readonly_rootfs = false;
   os::UserMappings user = {};  // of the pod; empty without a user namespace
+  bool has_selinux =
+      false;  // then relabelling a volume is not offered; else there is nothing to do
 };
 
 // What the mount that a source lies on must be.

@@ -458,11 +458,19 @@ TEST(SpecMountsTest, WhatIsNotOfferedIsUnimplementedAndNamed) {
   for (const auto& [edit, word] : cases) {
     cri::ContainerConfig config;
     edit(AddMount(config, "/a", "/b"));
-    const absl::StatusOr<PlannedMounts> plan = PlanMounts(config, MountOptions{"/p"});
+    MountOptions options{"/p"};
+    options.has_selinux = true;
+    const absl::StatusOr<PlannedMounts> plan = PlanMounts(config, options);
     EXPECT_TRUE(absl::IsUnimplemented(plan.status())) << word;
     EXPECT_THAT(Message(plan), HasSubstr(word));
     EXPECT_THAT(Message(plan), HasSubstr("config.mounts[0]"));
   }
+}
+
+TEST(SpecMountsTest, WithoutSelinuxThereIsNothingToRelabel) {
+  cri::ContainerConfig config;
+  AddMount(config, "/a", "/b")->set_selinux_relabel(true);
+  EXPECT_TRUE(PlanMounts(config, MountOptions{"/p"}).ok());
 }
 
 TEST(SpecMountsTest, PropagationAndAccessBecomeOptions) {
@@ -489,7 +497,8 @@ TEST(SpecMountsTest, MappingsOfAMountAreTakenOrRefusedByName) {
   cri::IDMapping* uid = mount->add_uidmappings();
   uid->set_host_id(100000);
   uid->set_length(65536);
-  EXPECT_THAT(Message(PlanMounts(config, MountOptions{"/p"})), HasSubstr("uidMappings/gidMappings"));
+  EXPECT_THAT(Message(PlanMounts(config, MountOptions{"/p"})),
+              HasSubstr("uidMappings/gidMappings"));
   *mount->add_gidmappings() = *uid;
   const PlannedMounts plan = PlanMounts(config, MountOptions{"/p"}).value();
   EXPECT_THAT(Find(plan, "/a")->mappings.uids, ElementsAre(os::IdMapping{0, 100000, 65536}));
