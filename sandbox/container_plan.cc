@@ -20,13 +20,19 @@ std::vector<std::string> Absolute(const RuntimeOptions& options,
 }
 
 absl::StatusOr<std::string> SeccompProgram(const Core& core, const ContainerSpec& built) {
-  if (built.seccomp == SeccompChoice::kUnconfined) return std::string();
+  if (built.seccomp.choice == SeccompChoice::kUnconfined) return std::string();
   if (core.options.seccomp == nullptr) {
     return absl::FailedPreconditionError(
-        "security_context.seccomp: RuntimeDefault needs a profile compiler, and none is "
+        "security_context.seccomp: a profile needs a profile compiler, and none is "
         "configured");
   }
-  return core.options.seccomp->ProgramFor(built.capabilities);
+  if (built.seccomp.choice == SeccompChoice::kRuntimeDefault) {
+    return core.options.seccomp->ProgramFor(built.capabilities);
+  }
+  absl::StatusOr<std::string> program =
+      core.options.seccomp->ProgramFromFile(built.seccomp.path, built.capabilities);
+  return program.ok() ? std::move(program)
+                      : Annotate(program.status(), "security_context.seccomp: profile");
 }
 
 void FillImage(const image::Image& image, const std::string& asked, ContainerRecord* record) {

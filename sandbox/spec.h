@@ -28,7 +28,7 @@ struct SpecInputs {
 struct ContainerSpec {
   shim::oci::Spec spec;
   std::vector<TreeSource> trees;
-  SeccompChoice seccomp = SeccompChoice::kUnconfined;
+  SeccompProfile seccomp;
   uint64_t capabilities = 0;  // the bounding set, for the seccomp profile
 };
 

@@ -25,7 +25,8 @@ absl::StatusOr<cri::ContainerStatusResponse> ContainerStatus(
     const Core& core, const cri::ContainerStatusRequest& request);
 cri::ListContainersResponse ListContainers(const Core& core,
                                            const cri::ListContainersRequest& request);
-absl::StatusOr<cri::ExecSyncResponse> ExecSync(Core& core, const cri::ExecSyncRequest& request);
+absl::StatusOr<cri::ExecSyncResponse> ExecSync(Core& core, const cri::ExecSyncRequest& request,
+                                               const Cancel& cancel);
 absl::Status ReopenContainerLog(Core& core, const cri::ReopenContainerLogRequest& request);
 
 absl::Status UpdateContainerResources(Core& core,
@@ -38,6 +39,7 @@ absl::StatusOr<cri::PodSandboxStatsResponse> PodSandboxStats(
     Core& core, const cri::PodSandboxStatsRequest& request);
 cri::ListPodSandboxStatsResponse ListPodSandboxStats(
     Core& core, const cri::ListPodSandboxStatsRequest& request);
+
 // Makes records and reality agree (reconcile.cc). Once, before any verb.
 absl::Status Reconcile(Core& core);
 

@@ -115,7 +115,7 @@ class ConfigFilesTest : public ::testing::Test {
   void Write(const std::string& name, const std::string& text) {
     std::ofstream(dir_ + "/" + name) << text;
   }
-  absl::StatusOr<Config> Load(std::vector<std::string> args) {
+  absl::StatusOr<Config> Load(const std::vector<std::string>& args) {
     absl::StatusOr<CommandLine> line = ParseCommandLine(args);
     if (!line.ok()) return line.status();
     return LoadConfig(*line);

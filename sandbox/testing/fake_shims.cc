@@ -16,6 +16,7 @@ class FakeLauncher : public shim::Launcher {
     shim.cgroups_path = launch.spec.linux_.cgroups_path;
     shim.trees = launch.mount_trees.size();
     shim.seccomp_program = launch.seccomp_program;
+    for (const auto& [type, fd] : launch.namespaces) shim.joined.push_back(type);
     shims_.last_spec_ = std::move(launch.spec);
     std::error_code ignored;  // seen by the test as a missing directory
     std::filesystem::create_directories(RunDir(launch.id), ignored);
@@ -30,6 +31,18 @@ class FakeLauncher : public shim::Launcher {
     shims_.shims_.erase(id.str());
     std::error_code ignored;
     std::filesystem::remove_all(RunDir(id), ignored);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<shim::PodInit> StartPodInit(shim::PodInitLaunch launch, Deadline) override {
+    MutexLock lock(&shims_.mu_);
+    if (!shims_.next_init_.ok()) return std::exchange(shims_.next_init_, absl::OkStatus());
+    const pid_t pid = ++shims_.last_init_pid_;
+    shims_.inits_[launch.cgroups_path] = pid;
+    return shim::PodInit{pid, 7};
+  }
+  absl::Status RemovePodInit(const std::string& cgroups_path, Deadline) override {
+    MutexLock lock(&shims_.mu_);
+    shims_.inits_.erase(cgroups_path);
     return absl::OkStatus();
   }
   std::string RunDir(const ContainerId& id) const override {
@@ -62,7 +75,7 @@ class FakePort : public ShimPort {
   }
   absl::Status Signal(const ContainerId& id, int signo, Deadline) override {
     bool ended = false;
-    const absl::Status done =
+    absl::Status done =
         With<absl::Status>(id, [&](FakeShims::Shim& s) ABSL_NO_THREAD_SAFETY_ANALYSIS {
           s.signals.push_back(signo);
           if (s.ignores_signals || s.exit.has_value()) return absl::OkStatus();
@@ -75,7 +88,7 @@ class FakePort : public ShimPort {
   }
   absl::Status KillAll(const ContainerId& id, Deadline) override {
     bool ended = false;
-    const absl::Status done =
+    absl::Status done =
         With<absl::Status>(id, [&](FakeShims::Shim& s) ABSL_NO_THREAD_SAFETY_ANALYSIS {
           ++s.kills;
           if (s.exit.has_value()) return absl::OkStatus();
@@ -104,7 +117,7 @@ class FakePort : public ShimPort {
   }
   absl::Status Watch(const ContainerId& id, Deadline) override {
     bool ended = false;
-    const absl::Status done = With<absl::Status>(id, [&](FakeShims::Shim& s) {
+    absl::Status done = With<absl::Status>(id, [&](FakeShims::Shim& s) {
       s.watched = true;
       ended = s.exit.has_value();
       return absl::OkStatus();
@@ -117,9 +130,21 @@ class FakePort : public ShimPort {
     const auto it = shims_.shims_.find(id.str());
     if (it != shims_.shims_.end()) it->second.watched = false;
   }
+  absl::Status WatchInit(const SandboxId& id, pid_t pid, uint64_t) override {
+    MutexLock lock(&shims_.mu_);
+    if (!shims_.HasInitLocked(pid)) return absl::NotFoundError("it has ended");
+    shims_.watched_inits_.insert(id.str());
+    return absl::OkStatus();
+  }
+  void UnwatchInit(const SandboxId& id) override {
+    MutexLock lock(&shims_.mu_);
+    shims_.watched_inits_.erase(id.str());
+  }
   void StopEvents() override {
     MutexLock lock(&shims_.mu_);
     shims_.listener_ = nullptr;
+    shims_.init_listener_ = nullptr;
+    shims_.watched_inits_.clear();
     for (auto& [id, shim] : shims_.shims_) shim.watched = false;
   }
 
@@ -142,9 +167,11 @@ std::unique_ptr<shim::Launcher> FakeShims::MakeLauncher() {
   return std::make_unique<FakeLauncher>(this);
 }
 
-std::unique_ptr<ShimPort> FakeShims::MakePort(shim::Watcher::Callback listener) {
+std::unique_ptr<ShimPort> FakeShims::MakePort(shim::Watcher::Callback listener,
+                                              InitListener inits) {
   MutexLock lock(&mu_);
   listener_ = std::move(listener);
+  init_listener_ = std::move(inits);
   return std::make_unique<FakePort>(this);
 }
 
@@ -204,6 +231,35 @@ void FakeShims::FailNextStart(absl::Status error) {
 void FakeShims::FailRemoves(absl::Status error) {
   MutexLock lock(&mu_);
   removes_ = std::move(error);
+}
+
+void FakeShims::FailNextInit(absl::Status error) {
+  MutexLock lock(&mu_);
+  next_init_ = std::move(error);
+}
+
+bool FakeShims::HasInitLocked(pid_t pid) {
+  for (const auto& [cgroup, init] : inits_) {
+    if (init == pid) return true;
+  }
+  return false;
+}
+
+void FakeShims::EndInit(const std::string& pod) {
+  MutexLock lock(&mu_);
+  for (auto it = inits_.begin(); it != inits_.end(); ++it) {
+    if (it->first.find("init-" + pod) == std::string::npos) continue;
+    inits_.erase(it);
+    break;
+  }
+  if (init_listener_ != nullptr && watched_inits_.erase(pod) > 0) {
+    init_listener_(*SandboxId::Parse(pod));
+  }
+}
+
+std::map<std::string, pid_t> FakeShims::inits() {
+  MutexLock lock(&mu_);
+  return inits_;
 }
 
 shim::oci::Spec FakeShims::last_spec() {

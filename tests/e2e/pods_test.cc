@@ -100,12 +100,9 @@ TEST_F(Pods, WhatThisVersionLeavesOutIsRefusedByFieldAndValue) {
     std::function<void(cri::NamespaceOption*)> edit;
   };
   const std::vector<Case> cases = {
-      {"network", "POD", [](auto* o) { o->set_network(cri::POD); }},
       {"network", "CONTAINER", [](auto* o) { o->set_network(cri::CONTAINER); }},
-      {"pid", "POD", [](auto* o) { o->set_pid(cri::POD); }},
       {"pid", "TARGET", [](auto* o) { o->set_pid(cri::TARGET); }},
       {"ipc", "CONTAINER", [](auto* o) { o->set_ipc(cri::CONTAINER); }},
-      {"userns_options", "POD", [](auto* o) { o->mutable_userns_options()->set_mode(cri::POD); }},
   };
   for (const Case& c : cases) {
     cri::PodSandboxConfig config = PodConfig();
@@ -115,11 +112,6 @@ TEST_F(Pods, WhatThisVersionLeavesOutIsRefusedByFieldAndValue) {
     EXPECT_THAT(status.error_message(), HasSubstr(c.field));
     EXPECT_THAT(status.error_message(), HasSubstr(c.value));
   }
-  // The proto's defaults (network POD, pid POD) are no exception.
-  cri::PodSandboxConfig bare = PodConfig();
-  bare.clear_linux();
-  EXPECT_THAT(TryRunPod(bare, nullptr),
-              StatusIs(grpc::StatusCode::UNIMPLEMENTED, HasSubstr("network")));
 }
 
 TEST_F(Pods, MissingMetadataAndUnknownHandlersAreRefused) {
@@ -207,11 +199,11 @@ TEST_F(Pods, StopEndsItsContainersAndRemoveForcesThem) {
 
 TEST_F(Pods, OneWhosePinSomebodyUnmountedIsNotReadyAfterARestart) {
   const std::string pod = RunPod(PodConfig());
-  const std::string pin = absl::StrCat(daemon().run_dir(), "/pods/", pod, "/ns");
+  const std::string pins = absl::StrCat(daemon().run_dir(), "/pins");  // every pod's
   runtime_.reset();
   images_.reset();
   EXPECT_EQ(daemon().Terminate(), 0);
-  EXPECT_EQ(umount2(pin.c_str(), MNT_DETACH), 0);
+  EXPECT_EQ(umount2(pins.c_str(), MNT_DETACH), 0);
   daemon().Start();
   Reconnect();
   cri::PodSandboxStatusRequest request;
