@@ -122,14 +122,14 @@ TEST_F(BadInput, MountTargetsThatClimbStayInside) {
   EXPECT_NE(access("/escape", F_OK), 0);
 }
 
-TEST_F(BadInput, LocalhostProfilesAndDevicesAreUnimplementedByName) {
+TEST_F(BadInput, AProfileThatIsNotThereIsInvalidAndCdiDevicesAreUnimplementedByName) {
   ExpectRefused(
       [](auto* c) {
         auto* s = c->mutable_linux()->mutable_security_context()->mutable_seccomp();
         s->set_profile_type(cri::SecurityProfile::Localhost);
         s->set_localhost_ref("/x.json");
       },
-      grpc::StatusCode::UNIMPLEMENTED, "seccomp");
+      grpc::StatusCode::INVALID_ARGUMENT, "/x.json");
   ExpectRefused([](auto* c) { c->add_cdi_devices()->set_name("vendor/class=dev"); },
                 grpc::StatusCode::UNIMPLEMENTED, "CDI_devices");
 }

@@ -69,11 +69,18 @@ class Crash : public E2e {
                                   id, "/cgroup.procs"),
                      4096);
     if (!pids.ok()) return std::string(pids.status().message());
-    const std::string pid = pids->substr(0, pids->find('\n'));
-    absl::StatusOr<std::string> stat = os::ReadFile(absl::StrCat("/proc/", pid, "/stat"), 4096);
-    if (!stat.ok()) return "gone";
-    const std::vector<std::string> fields = absl::StrSplit(stat->substr(stat->rfind(')') + 2), ' ');
-    return absl::StrCat(pid, "@", fields[19]);
+    // The oldest: pids wrap around, and the file is in their order.
+    std::pair<uint64_t, std::string> first = {UINT64_MAX, "gone"};
+    for (absl::string_view pid : absl::StrSplit(*pids, '\n', absl::SkipEmpty())) {
+      absl::StatusOr<std::string> stat = os::ReadFile(absl::StrCat("/proc/", pid, "/stat"), 4096);
+      if (!stat.ok()) continue;
+      const std::vector<std::string> fields =
+          absl::StrSplit(stat->substr(stat->rfind(')') + 2), ' ');
+      uint64_t started = 0;
+      if (!absl::SimpleAtoi(fields[19], &started)) continue;
+      first = std::min(first, {started, absl::StrCat(pid, "@", started)});
+    }
+    return first.second;
   }
   void Restart() {
     daemon().Start();
