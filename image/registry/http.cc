@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -184,7 +185,11 @@ void SetUp(CURL* curl, const HttpRequest& request, Exchange* x, curl_slist* head
   if (request.tls != nullptr) SetTls(curl, *request.tls);
 }
 
-HttpFailure FailureOf(CURLcode code) {
+HttpFailure FailureOf(CURLcode code, absl::string_view cause) {
+  // A server that wants a client certificate says so after the handshake, and will again.
+  if (absl::StrContains(cause, "alert") && absl::StrContains(cause, "certificate")) {
+    return HttpFailure::kRefused;
+  }
   switch (code) {
     case CURLE_PARTIAL_FILE:
     case CURLE_GOT_NOTHING:
@@ -243,13 +248,18 @@ HttpOutcome Transport::Perform(const HttpRequest& request, const OnHead& on_head
     headers.reset(longer);
   }
   SetUp(curl_, request, &x, headers.get());
+  char error[CURL_ERROR_SIZE] = "";
+  Set(curl_, CURLOPT_ERRORBUFFER, error);
   const CURLcode code = curl_easy_perform(curl_);
+  Set(curl_, CURLOPT_ERRORBUFFER, static_cast<char*>(nullptr));
   (void)curl_easy_getinfo(curl_, CURLINFO_RESPONSE_CODE, &x.outcome.response.status);
   if (code == CURLE_OK && !x.body_began && x.GoesToSink() && on_head) {
     if (absl::Status s = on_head(x.outcome.response); !s.ok()) x.Fail(HttpFailure::kSink, s);
   }
   if (code != CURLE_OK && x.outcome.failure == HttpFailure::kNone) {
-    x.Fail(FailureOf(code), absl::UnavailableError(curl_easy_strerror(code)));
+    // The certificate's own words may be in it.
+    const std::string cause = absl::CHexEscape(*error != '\0' ? error : curl_easy_strerror(code));
+    x.Fail(FailureOf(code, cause), absl::UnavailableError(cause));
   }
   return std::move(x.outcome);
 }

@@ -13,7 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/os/file.h"
-#include "base/os/spawn.h"
+#include "image/worker/testing/real_registry.h"
 #include "image/worker/testing/test_registry.h"
 #include "image/worker/testing/worker_run.h"
 #include "tests/fixtures/leak.h"
@@ -342,31 +342,9 @@ TEST_F(PullTest, NobodyListeningIsUnavailableAndNamesTheUrl) {
               HasSubstr("http://127.0.0.1:1/v2/team/app/manifests/1"));
 }
 
-int FreePort() {
-  LyingRegistry probe([](const SeenRequest&) { return Reply{}; });
-  const std::string authority = probe.authority();
-  return atoi(authority.substr(authority.find(':') + 1).c_str());
-}
-
 TEST_F(PullTest, DebiansRegistryServesWhatWasPushedToIt) {
-  const int port = FreePort();
-  const std::string config = dir_.path() + "/config.yml";
-  {
-    const os::UniqueFd fd(open(config.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
-    ASSERT_TRUE(
-        os::WriteAll(fd.get(),
-                     absl::StrCat("version: 0.1\nlog:\n  accesslog:\n    disabled: true\n"
-                                  "  level: error\nstorage:\n  filesystem:\n"
-                                  "    rootdirectory: ",
-                                  dir_.path(), "/storage\nhttp:\n  addr: 127.0.0.1:", port, "\n"))
-            .ok());
-  }
-  os::SpawnOptions spawn;
-  spawn.path = "/usr/bin/docker-registry";
-  spawn.argv = {"docker-registry", "serve", config};
-  absl::StatusOr<os::Child> child = os::Spawn(spawn);
-  ASSERT_TRUE(child.ok()) << child.status();
-  const std::string url = absl::StrCat("http://127.0.0.1:", port);
+  const RealRegistry registry({dir_.path()});
+  const std::string url = "http://" + registry.authority();
   Content many;
   std::vector<LayerSpec> layers = {first_, second_};
   for (int i = 0; i < 6; ++i) {
@@ -376,27 +354,23 @@ TEST_F(PullTest, DebiansRegistryServesWhatWasPushedToIt) {
   const std::string arm = many.AddImage({second_}, "", "s390x");
   const std::string amd = many.AddImage(layers, "");
   const std::string index = many.AddIndex({arm, amd}, "multi");
-  absl::Status pushed;
-  EXPECT_TRUE(berth::testing::Eventually(
-      [&] { return (pushed = Push(many, url, "team/app")).ok(); }, absl::Seconds(10)))
-      << pushed;
+  ASSERT_TRUE(berth::testing::Eventually([&] { return registry.Answers(); }, absl::Seconds(20)));
+  const absl::Status pushed = Push(many, url, "team/app");
+  ASSERT_TRUE(pushed.ok()) << pushed;
   std::vector<Progress> progress;
   PullOptions options;
   options.progress = &progress;
-  const auto result =
-      RunPull(Request(absl::StrCat("127.0.0.1:", port), "multi"), staging_, options);
+  const auto result = RunPull(Request(registry.authority(), "multi"), staging_, options);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->layers.size(), layers.size());
   EXPECT_EQ(result->plan.images(0).repo_digest(), index);
-  PullRequest by_digest = Request(absl::StrCat("127.0.0.1:", port), "");
+  PullRequest by_digest = Request(registry.authority(), "");
   by_digest.set_digest(index);
   TempDir second;
   EXPECT_TRUE(RunPull(by_digest, second.path()).ok());
   by_digest.set_digest("");
   by_digest.set_tag("absent");
   EXPECT_EQ(RunPull(by_digest, second.path()).status().code(), absl::StatusCode::kNotFound);
-  (void)kill(child->pid, SIGKILL);  // ours and unreaped
-  EXPECT_TRUE(os::WaitChild(*child, Deadline::After(absl::Seconds(10))).ok());
 }
 
 }  // namespace

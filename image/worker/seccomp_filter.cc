@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -77,17 +79,37 @@ constexpr int kUnpacking[] = {
     SYS_fchmod,     SYS_fchown,    SYS_fchownat,   SYS_fsetxattr, SYS_utimensat,
 };
 
-// Sockets are made, and files opened for reading; see AllowSocketsAndReading for both.
+// Sockets are made, and files opened for reading; see AllowSocketsAndReading for those.
 constexpr int kFetching[] = {
-    SYS_readv,       SYS_getdents64,  SYS_faccessat,  SYS_faccessat2,      SYS_socketpair,
+    SYS_readv,
+    SYS_getdents64,
+    SYS_faccessat,
+    SYS_faccessat2,
     SYS_connect,
     SYS_bind,  // netlink, which the resolver asks for addresses
-    SYS_getsockname, SYS_getpeername, SYS_getsockopt, SYS_setsockopt,      SYS_sendto,
-    SYS_recvfrom,    SYS_sendmsg,     SYS_recvmsg,    SYS_sendmmsg,        SYS_shutdown,
-    SYS_ioctl,       SYS_pipe2,       SYS_uname,      SYS_sysinfo,         SYS_getuid,
-    SYS_geteuid,     SYS_getgid,      SYS_getegid,    SYS_clock_nanosleep, SYS_sched_getaffinity,
+    SYS_getsockname,
+    SYS_getpeername,
+    SYS_getsockopt,
+    SYS_setsockopt,
+    SYS_sendto,
+    SYS_recvfrom,
+    SYS_sendmsg,
+    SYS_recvmsg,
+    SYS_sendmmsg,
+    SYS_shutdown,
+    SYS_pipe2,
+    SYS_uname,
+    SYS_sysinfo,
+    SYS_getuid,
+    SYS_geteuid,
+    SYS_getgid,
+    SYS_getegid,
+    SYS_clock_nanosleep,
+    SYS_sched_getaffinity,
 #if defined(SYS_access)
-    SYS_access,      SYS_stat,        SYS_select,
+    SYS_access,
+    SYS_stat,
+    SYS_select,
 #endif
 };
 
@@ -107,6 +129,7 @@ class Program {
   void Load(size_t offset) {
     code_.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset)));
   }
+  void Mask(uint32_t bits) { code_.push_back(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, bits)); }
   void Return(uint32_t action) { code_.push_back(BPF_STMT(BPF_RET | BPF_K, action)); }
   // Runs the next `count` instructions only when the loaded value equals `value`.
   void SkipUnlessEqual(uint32_t value, uint8_t count) {
@@ -134,6 +157,9 @@ constexpr size_t Argument(int index) {
   return offsetof(seccomp_data, args) + sizeof(uint64_t) * static_cast<size_t>(index);
 }
 
+// The rest of a socket's type argument are flags.
+constexpr uint32_t kSocketTypeBits = 0xf;
+
 void AllowSocketsAndReading(Program* p) {
   p->SkipUnlessEqual(SYS_openat, 4);
   p->Load(Argument(2));
@@ -141,11 +167,32 @@ void AllowSocketsAndReading(Program* p) {
   p->Return(SECCOMP_RET_ALLOW);
   p->Return(kRefuse);
   // No unix sockets: those of the machine's daemons are out of reach.
-  p->SkipUnlessEqual(SYS_socket, 6);
+  p->SkipUnlessEqual(SYS_socket, 14);
   p->Load(Argument(0));
-  p->SkipIfEqual(AF_INET, 2);
-  p->SkipIfEqual(AF_INET6, 1);
-  p->SkipUnlessEqual(AF_NETLINK, 1);
+  p->SkipIfEqual(AF_NETLINK, 8);
+  p->SkipIfEqual(AF_INET, 1);
+  p->SkipUnlessEqual(AF_INET6, 5);
+  p->Load(Argument(1));
+  p->Mask(kSocketTypeBits);
+  p->SkipIfEqual(SOCK_STREAM, 1);
+  p->SkipUnlessEqual(SOCK_DGRAM, 1);
+  p->Return(SECCOMP_RET_ALLOW);
+  p->Return(kRefuse);
+  p->Load(Argument(2));
+  p->SkipUnlessEqual(NETLINK_ROUTE, 1);
+  p->Return(SECCOMP_RET_ALLOW);
+  p->Return(kRefuse);
+  // A pair of datagram sockets could send to any socket in the file system.
+  p->SkipUnlessEqual(SYS_socketpair, 5);
+  p->Load(Argument(1));
+  p->Mask(kSocketTypeBits);
+  p->SkipUnlessEqual(SOCK_STREAM, 1);
+  p->Return(SECCOMP_RET_ALLOW);
+  p->Return(kRefuse);
+  p->SkipUnlessEqual(SYS_ioctl, 5);
+  p->Load(Argument(1));
+  p->SkipIfEqual(FIONREAD, 1);
+  p->SkipUnlessEqual(FIONBIO, 1);
   p->Return(SECCOMP_RET_ALLOW);
   p->Return(kRefuse);
 }

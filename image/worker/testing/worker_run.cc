@@ -62,9 +62,11 @@ absl::Status SendRequest(int fd, const ImportPlan& plan, const std::vector<std::
 }
 
 absl::Status Converse(int fd, const WorkerOptions& options, WorkerResult* result,
-                      std::vector<Progress>* progress = nullptr) {
+                      std::vector<Progress>* progress = nullptr,
+                      const std::function<void()>& on_message = nullptr) {
   for (;;) {
     ASSIGN_OR_RETURN(FromWorker message, Receive(fd));
+    if (on_message) on_message();
     switch (message.body_case()) {
       case FromWorker::kPlan:
         result->plan = message.plan();
@@ -174,7 +176,11 @@ absl::StatusOr<WorkerResult> RunPull(const PullRequest& request, const std::stri
   WorkerOptions converse;
   converse.have = options.have;
   absl::Status status = SendMessage(ours.get(), first, "the worker");
-  if (status.ok()) status = Converse(ours.get(), converse, &result, options.progress);
+  if (status.ok()) {
+    status = Converse(ours.get(), converse, &result, options.progress, [&] {
+      if (options.on_message) options.on_message(child.pid);
+    });
+  }
   ours.reset();
   ASSIGN_OR_RETURN(result.wait_status, os::WaitChild(child, Deadline::After(absl::Seconds(60))));
   RETURN_IF_ERROR(status);

@@ -2,6 +2,7 @@
 // Not thread-safe.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -45,6 +46,7 @@ struct PullOptions {
   std::vector<std::string> arguments;  // after "pull"
   std::vector<std::string> have;
   std::vector<Progress>* progress = nullptr;
+  std::function<void(pid_t)> on_message;  // before each is handled, with the worker's pid
 };
 absl::StatusOr<WorkerResult> RunPull(const PullRequest& request, const std::string& staging,
                                      const PullOptions& options = {});
