@@ -128,29 +128,39 @@ capabilities = "pull"
   EXPECT_FALSE((*hosts)[3].dial_timeout.has_value());
 }
 
-TEST(HostsFileTest, CertificatesAreReadFromWhereTheFileIs) {
-  const TempDir dir;
-  Write(dir.path() + "/one.pem", "ONE");
-  Write(dir.path() + "/two.pem", "TWO");
-  Write(dir.path() + "/key.pem", "KEY");
-  const auto tls = [&](const std::string& text) {
-    const auto hosts = ParseHosts(text, dir.path(), "r.example");
+class CertificateTest : public ::testing::Test {
+ protected:
+  CertificateTest() {
+    Write(dir_.path() + "/one.pem", "ONE");
+    Write(dir_.path() + "/two.pem", "TWO");
+    Write(dir_.path() + "/key.pem", "KEY");
+  }
+  Tls TlsOf(const std::string& text) const {
+    const auto hosts = ParseHosts(text, dir_.path(), "r.example");
     EXPECT_TRUE(hosts.ok()) << hosts.status();
     return hosts.ok() ? hosts->front().tls : Tls();
-  };
-  EXPECT_EQ(tls("ca = \"one.pem\"").ca, "ONE\n");
-  EXPECT_EQ(tls(absl::StrCat("ca = [\"", dir.path(), "/one.pem\", \"two.pem\"]")).ca, "ONE\nTWO\n");
+  }
+  const TempDir dir_;
+};
+
+TEST_F(CertificateTest, OfACaAllFilesAreReadFromWhereHostsTomlIs) {
+  EXPECT_EQ(TlsOf("ca = \"one.pem\"").ca, "ONE\n");
+  EXPECT_EQ(TlsOf(absl::StrCat("ca = [\"", dir_.path(), "/one.pem\", \"two.pem\"]")).ca,
+            "ONE\nTWO\n");
+  const absl::Status absent = ParseHosts("ca = \"absent.pem\"", dir_.path(), "r.example").status();
+  EXPECT_EQ(absent.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(absent.message()), HasSubstr(dir_.path() + "/absent.pem"));
+}
+
+TEST_F(CertificateTest, AClientsKeyIsBesideItOrInIt) {
   for (const char* form : {"\"one.pem\"", "[\"one.pem\"]", "[[\"one.pem\"]]"}) {
-    const Tls both = tls(absl::StrCat("client = ", form));
+    const Tls both = TlsOf(absl::StrCat("client = ", form));
     EXPECT_EQ(both.certificate, "ONE") << form;
     EXPECT_EQ(both.key, "") << form;
   }
-  const Tls apart = tls("client = [[\"one.pem\", \"key.pem\"]]");
+  const Tls apart = TlsOf("client = [[\"one.pem\", \"key.pem\"]]");
   EXPECT_EQ(apart.certificate, "ONE");
   EXPECT_EQ(apart.key, "KEY");
-  const absl::Status absent = ParseHosts("ca = \"absent.pem\"", dir.path(), "r.example").status();
-  EXPECT_EQ(absent.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(absent.message()), HasSubstr(dir.path() + "/absent.pem"));
 }
 
 TEST(HostsFileTest, BrokenFilesAreRefusedByFileAndLine) {

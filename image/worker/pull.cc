@@ -102,7 +102,7 @@ absl::StatusOr<int> Run(int socket_fd, int staging_fd, const Limits& limits, Cha
   }
   std::vector<int> fds;
   for (os::UniqueFd& fd : slots.unpack) fds.push_back(fd.release());
-  ServeSlots(std::move(fds), staging_fd, limits, unpacked);
+  ServeSlots(fds, staging_fd, limits, unpacked);
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }

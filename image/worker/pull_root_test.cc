@@ -52,7 +52,7 @@ class PullTest : public ::testing::Test {
   }
   // Everything honest but what `lie` answers.
   using Lie = std::function<std::optional<Reply>(const SeenRequest&)>;
-  LyingRegistry::Handler But(Lie lie) {
+  LyingRegistry::Handler But(const Lie& lie) {
     return [this, lie](const SeenRequest& r) {
       std::optional<Reply> reply = lie(r);
       return reply.has_value() ? *reply : Honest(content_, r);

@@ -58,7 +58,7 @@ class ResolveTest : public ::testing::Test {
   // An image of one layer with this text; the descriptor names the platform.
   std::string Image(const std::string& text, const std::string& architecture,
                     const std::string& variant = "") {
-    const std::string descriptor =
+    std::string descriptor =
         content_.AddImage({PlainLayer(Tar({File("f", text)}))}, "", architecture);
     if (variant.empty()) return descriptor;
     return absl::StrReplaceAll(descriptor,
@@ -137,6 +137,7 @@ TEST_F(ResolveTest, IndexesTooDeepOrTooManyAreRefused) {
   EXPECT_TRUE(Resolve("3", "amd64").ok());
   EXPECT_THAT(ErrorOf("5", absl::StatusCode::kInvalidArgument), HasSubstr("nested deeper than 4"));
   std::vector<std::string> many;
+  many.reserve(20);
   for (int i = 0; i < 20; ++i) {
     many.push_back(
         Nested(content_.AddIndex({Image(absl::StrCat(i), "s390x")}, absl::StrCat("m", i))));

@@ -47,12 +47,14 @@ void ServeSlot(int fd, LayerTarget target) {
     if (!ReceiveMessage(fd, "the fetching process", &request).ok() || !request.has_job()) return;
     target.name = request.job().directory();
     absl::StatusOr<LayerDone> done = UnpackJob(fd, request.job(), target);
-    FromWorker answer;
-    if (done.ok()) *answer.mutable_layer() = *std::move(done);
     // A fetcher that is gone cannot be told, and needs not.
-    const absl::Status sent =
-        done.ok() ? channel.Send(std::move(answer)) : channel.SendFailure(done.status());
-    if (!done.ok() || !sent.ok()) return;
+    if (!done.ok()) {
+      (void)channel.SendFailure(done.status());
+      return;
+    }
+    FromWorker answer;
+    *answer.mutable_layer() = *std::move(done);
+    if (!channel.Send(std::move(answer)).ok()) return;
   }
 }
 
@@ -110,7 +112,7 @@ absl::StatusOr<absl::string_view> SlotSource::Next() {
   return absl::string_view(buffer_.data(), std::exchange(left_, 0));
 }
 
-void ServeSlots(std::vector<int> slots, int staging_fd, const Limits& limits,
+void ServeSlots(const std::vector<int>& slots, int staging_fd, const Limits& limits,
                 std::atomic<uint64_t>* unpacked) {
   // A slot that is closed ends its layer: nothing else is needed.
   const std::atomic<bool> never{false};

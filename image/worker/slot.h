@@ -55,7 +55,7 @@ class SlotSource : public ByteSource {
 };
 
 // The unpacking process: serves the slots, a thread each, until they are closed. Closes them.
-void ServeSlots(std::vector<int> slots, int staging_fd, const Limits& limits,
+void ServeSlots(const std::vector<int>& slots, int staging_fd, const Limits& limits,
                 std::atomic<uint64_t>* unpacked);
 
 // What a Failure message says, as a status again.

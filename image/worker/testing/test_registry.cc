@@ -110,7 +110,7 @@ std::string Content::AddIndex(const std::vector<std::string>& descriptors, const
   const std::string index =
       absl::StrCat("{\"schemaVersion\":2,\"mediaType\":\"", type, "\",\"manifests\":[",
                    absl::StrJoin(descriptors, ","), "]}");
-  const std::string digest = DigestOf(index).str();
+  std::string digest = DigestOf(index).str();
   manifests[digest] = manifests[tag] = {type, index};
   return digest;
 }
