@@ -218,7 +218,7 @@ absl::Status PluginNetwork::Detach(const std::string& id, const std::string& net
     }
     entry->busy = true;
   }
-  const absl::Status status = Undo(entry->facts, netns_path, deadline);
+  absl::Status status = Undo(entry->facts, netns_path, deadline);
   if (status.ok()) {
     Drop(entry);
   } else {

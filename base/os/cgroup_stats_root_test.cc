@@ -152,19 +152,5 @@ TEST_F(CgroupStatsRootTest, AMemoryLimitBelowWhatProcessesHoldKillsNobody) {
   EXPECT_EQ(*host_->OomKills(group_), 0u);
 }
 
-TEST_F(CgroupStatsRootTest, KeptFdsReadFasterThanOpening) {
-  absl::StatusOr<CgroupMeter> meter = CgroupMeter::Open(*host_, group_);
-  ASSERT_TRUE(meter.ok());
-  constexpr int kReads = 500;
-  int64_t began = MonotonicNanos();
-  for (int i = 0; i < kReads; ++i) ASSERT_TRUE(meter->Read().ok());
-  const int64_t kept = MonotonicNanos() - began;
-  began = MonotonicNanos();
-  for (int i = 0; i < kReads; ++i) ASSERT_TRUE(CgroupMeter::Open(*host_, group_)->Read().ok());
-  const int64_t opened = MonotonicNanos() - began;
-  printf("500 reads: kept fds %.1f ms, opened each time %.1f ms\n", kept / 1e6, opened / 1e6);
-  EXPECT_LT(kept, opened);
-}
-
 }  // namespace
 }  // namespace berth::os

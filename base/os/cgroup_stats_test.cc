@@ -14,13 +14,7 @@ using ::testing::Optional;
 
 class CgroupStatsTest : public ::testing::Test {
  protected:
-  void File(const std::string& path, const std::string& text = "") {
-    const std::string full = dir_ / path;
-    ASSERT_TRUE(MakeDirs(full.substr(0, full.rfind('/')), 0755).ok());
-    absl::StatusOr<UniqueFd> fd = Open(full, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    ASSERT_TRUE(fd.ok()) << fd.status();
-    ASSERT_TRUE(WriteAll(fd->get(), text).ok());
-  }
+  void File(const std::string& path, const std::string& text = "") { dir_.Write(path, text); }
   void V1(const std::string& name) {
     for (const char* file : {"/tasks", "/cgroup.procs"}) File(name + file);
   }

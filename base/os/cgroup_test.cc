@@ -25,13 +25,7 @@ constexpr char kGroup[] = "/kubepods/pod1";
 // A tree of plain files. Unlike the kernel's, a file keeps the longest of what was written.
 class CgroupTest : public ::testing::Test {
  protected:
-  void File(const std::string& path, const std::string& text = "") {
-    const std::string full = dir_ / path;
-    ASSERT_TRUE(MakeDirs(full.substr(0, full.rfind('/')), 0755).ok());
-    absl::StatusOr<UniqueFd> fd = Open(full, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    ASSERT_TRUE(fd.ok()) << fd.status();
-    ASSERT_TRUE(WriteAll(fd->get(), text).ok());
-  }
+  void File(const std::string& path, const std::string& text = "") { dir_.Write(path, text); }
   std::string Text(const std::string& path) {
     absl::StatusOr<std::string> text = ReadFile(dir_ / path, 4096);
     return text.ok() ? *text : std::string(text.status().message());

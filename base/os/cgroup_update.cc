@@ -145,7 +145,7 @@ absl::Status CgroupHost::Change(const std::string& path, const CgroupLimits& lim
       if (needed > static_cast<uint64_t>(memory)) return InUse(path, memory, needed);
     }
   }
-  const absl::Status applied = Apply(path, limits);
+  absl::Status applied = Apply(path, limits);
   if (IsErrno(applied, EBUSY) && memory >= 0) {
     return Annotate(InUse(path, memory, ReadNumber(dir, usage_file).value_or(used)),
                     applied.message());

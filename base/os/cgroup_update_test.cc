@@ -17,13 +17,7 @@ constexpr char kGroup[] = "/pod";
 // Trees of plain files. The v1 one is a hybrid host's: controllers in v1, the v2 tree beside them.
 class CgroupUpdateTest : public ::testing::Test {
  protected:
-  void File(const std::string& path, const std::string& text = "") {
-    const std::string full = dir_ / path;
-    ASSERT_TRUE(MakeDirs(full.substr(0, full.rfind('/')), 0755).ok());
-    absl::StatusOr<UniqueFd> fd = Open(full, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    ASSERT_TRUE(fd.ok()) << fd.status();
-    ASSERT_TRUE(WriteAll(fd->get(), text).ok());
-  }
+  void File(const std::string& path, const std::string& text = "") { dir_.Write(path, text); }
   std::string Text(const std::string& path) { return ReadFile(dir_ / path, 4096).value_or("none"); }
   void HybridHost() {
     for (const char* name : {"cpu", "cpuset", "memory", "systemd"}) {

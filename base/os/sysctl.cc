@@ -31,7 +31,7 @@ absl::StatusOr<std::string> SysctlPath(const std::string& name) {
 
 absl::Status WriteSysctl(const std::string& name, const std::string& value) {
   ASSIGN_OR_RETURN(const std::string path, SysctlPath(name));
-  const absl::Status written = WriteKernelFile(AT_FDCWD, absl::StrCat("/proc/sys/", path), value);
+  absl::Status written = WriteKernelFile(AT_FDCWD, absl::StrCat("/proc/sys/", path), value);
   if (written.ok()) return written;
   return WithCode(absl::StatusCode::kInvalidArgument, written,
                   absl::StrCat("set sysctl ", name, "=", value));

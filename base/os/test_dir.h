@@ -27,6 +27,15 @@ class TestDir {
   const std::string& path() const { return path_; }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
 
+  // Makes the file `name` of this directory, and the directories that it lies in.
+  void Write(const std::string& name, absl::string_view text) const {
+    const std::string full = path_ + "/" + name;
+    EXPECT_TRUE(MakeDirs(full.substr(0, full.rfind('/')), 0755).ok());
+    absl::StatusOr<UniqueFd> fd = Open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    ASSERT_TRUE(fd.ok()) << fd.status();
+    EXPECT_TRUE(WriteAll(fd->get(), text).ok());
+  }
+
  private:
   std::string path_;
 };
