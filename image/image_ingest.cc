@@ -20,6 +20,9 @@
 namespace berth::image {
 namespace {
 
+// Of all layers of one image together; the worker bounds each. Counted here: it is not trusted.
+constexpr size_t kMaxOpaqueBytes = 4 << 20;
+
 // A worker counts from 0 and does not get here.
 constexpr char kEmptyLayerDirectory[] = "9999999999999999999";
 // How long the commit waits for the ones before it, which are busy with one transaction each.
@@ -104,6 +107,7 @@ absl::Status ImageStoreImpl::Unpack(const IngestSource& source, const Staging& s
 
 absl::Status ImageStoreImpl::ReceiveLayers(WorkerProcess* worker, IngestState* state) {
   std::set<Digest> expected = state->missing;
+  size_t opaque_bytes = 0;
   for (;;) {
     ASSIGN_OR_RETURN(const worker::FromWorker message, worker->Receive());
     if (message.has_done()) break;
@@ -112,6 +116,12 @@ absl::Status ImageStoreImpl::ReceiveLayers(WorkerProcess* worker, IngestState* s
     if (expected.erase(layer.diff_id) == 0) {
       return absl::InternalError(absl::StrCat("image worker sent layer ", layer.diff_id.str(),
                                               ", which was not asked for"));
+    }
+    for (const std::string& directory : layer.opaque_dirs) opaque_bytes += directory.size();
+    if (opaque_bytes > kMaxOpaqueBytes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("unpack: the image's opaque directories take more than ", kMaxOpaqueBytes,
+                       " bytes to name"));
     }
     state->staged.push_back(std::move(layer));
   }

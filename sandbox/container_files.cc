@@ -65,6 +65,7 @@ absl::StatusOr<std::vector<std::pair<int, os::UniqueFd>>> OpenTrees(
   std::vector<std::pair<int, os::UniqueFd>> trees;
   for (const TreeSource& source : sources) {
     if (source.host_path.empty()) {
+      // NOLINTNEXTLINE(bugprone-use-after-move): the first that took it leaves it invalid
       if (!shm.valid()) return absl::InternalError("open /dev/shm of the pod: it has none");
       trees.emplace_back(source.index, std::move(shm));
       continue;

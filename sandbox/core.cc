@@ -29,6 +29,7 @@ Core::Core(RuntimeOptions runtime_options, HostFacts host_facts, Collaborators b
       resolve_user(std::move(user_resolver)),
       trash(Pool("trash", 1)),
       measures(Pool("measure", 1)),
+      detaches(Pool("detaches", 8)),
       releases(Pool("releases", 8)),
       exits(Pool("exits", 4)) {}
 

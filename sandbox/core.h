@@ -54,12 +54,13 @@ struct Core {
   PodStore pods;
   ContainerStore containers;
 
-  std::unique_ptr<ShimPort> shims;  // set once, before any verb runs
+  std::unique_ptr<ShimPort> shims;          // set once, before any verb runs
   std::unique_ptr<ResourcePort> resources;  // likewise
   std::atomic<bool> stopping{false};        // ends measurements that run
   // Each submits only to those above it, which outlive it.
   WorkerPool trash;     // one thread: deletes what was renamed to the trash
   WorkerPool measures;  // one thread: walks writable layers
+  WorkerPool detaches;  // may wait minutes: asks plugins to undo what an earlier daemon owes
   WorkerPool releases;  // may wait: kills and takes away what a shim left
   WorkerPool exits;     // short: reads and records how a container ended
 

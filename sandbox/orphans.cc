@@ -95,7 +95,8 @@ void RemovePins(Core& core) {
 void DetachStrays(Core& core) {
   for (const std::string& id : core.network.Attached()) {
     if (core.pods.Find(id) != nullptr) continue;
-    const absl::Status submitted = core.releases.Submit([&core, id] {
+    const absl::Status submitted = core.detaches.Submit([&core, id] {
+      if (core.stopping) return;  // the record owes it to the next start
       Report("network attachment", id,
              core.network.Detach(id, "", Deadline::After(core.options.detach_timeout)));
     });

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "sandbox/pod_resources.h"
+#include "sandbox/user_mappings.h"
 
 namespace berth::sandbox {
 namespace {
@@ -37,6 +38,11 @@ absl::StatusOr<shim::PodInit> StartInit(Core& core, const Pod& pod) {
   const SandboxRecord record = pod.view()->record;
   if (record.init_cgroup().empty()) return shim::PodInit{};
   ASSIGN_OR_RETURN(os::PodNamespaces namespaces, OpenPod(core, pod));
+  ASSIGN_OR_RETURN(const os::UserMappings mappings, PodUserMappings(ConfigOf(record)));
+  if (!mappings.empty() && !namespaces.user.valid()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("start init of pod sandbox ", pod.id.str(), ": its user namespace is gone"));
+  }
   shim::PodInitLaunch launch;
   launch.cgroups_path = record.init_cgroup();
   const auto join = [&](NamespaceType type, os::UniqueFd fd) {

@@ -18,11 +18,8 @@ void FillAttributes(const cri::PodSandboxStatus& status, cri::PodSandboxAttribut
   *attributes->mutable_annotations() = status.annotations();
 }
 
-std::string NetworkPath(const Pod& pod) { return absl::StrCat("/run/netns/berth-", pod.id.str()); }
-
 bool HasOwnNetwork(const PodView& view) {
-  return view.state == PodState::kReady &&
-         view.status.linux().namespaces().options().network() == cri::POD;
+  return view.state == PodState::kReady && !view.record.network_path().empty();
 }
 
 // All but the network and the containers. What a pod that is not ready used may be gone.
@@ -56,7 +53,7 @@ void FillNetworks(Core& core, std::vector<Entry>& entries) {
   std::vector<Entry*> owners;
   for (Entry& entry : entries) {
     if (!HasOwnNetwork(*entry.view)) continue;
-    paths.push_back(NetworkPath(*entry.pod));
+    paths.push_back(entry.view->record.network_path());
     owners.push_back(&entry);
   }
   const auto interfaces = core.resources->Interfaces(paths);

@@ -190,7 +190,8 @@ absl::Status RemoveHalf(Core& core, Pod& pod) {
 // Plugins may take long, and the daemon is needed: what asks them goes on beside.
 absl::Status InTheBackground(Core& core, const PodPtr& pod,
                              std::function<absl::Status(Core&, Pod&)> work) {
-  return core.releases.Submit([&core, pod, work = std::move(work)] {
+  return core.detaches.Submit([&core, pod, work = std::move(work)] {
+    if (core.stopping) return;  // the record owes it to the next start
     const absl::StatusOr<OperationSlot::Held> held = pod->slot.Acquire("reconcile", core.Turn());
     absl::Status done = held.status();
     if (done.ok() && core.pods.Find(pod->id.str()) != nullptr) done = work(core, *pod);

@@ -191,7 +191,7 @@ TEST_F(ReconcileTest, WhatNoRecordNamesIsRemoved) {
   for (const std::string& dir :
        {paths::RunDirs(world_.options), paths::ContainerDirs(world_.options),
         paths::PodDirs(world_.options)}) {
-    std::filesystem::create_directories(dir + "/" + stray);
+    std::filesystem::create_directories(absl::StrCat(dir, "/", stray));
   }
   world_.host().AddPin(stray);
   world_.network().AddAttached(stray);

@@ -90,7 +90,8 @@ absl::Status MakePod(Core& core, Pod& pod, Rollback& undo) {
   RETURN_IF_ERROR_CTX(MakeLogDirectory(record), "make log directory");
   BERTH_FAILPOINT(run_pod_after_log_directory);
   undo.Add("remove cgroup",
-           [&core, record](Deadline deadline) { return RemovePodCgroup(core, record, deadline); });
+           // Not the rollback's deadline: plugins may have used it up.
+           [&core, record] { return RemovePodCgroup(core, record, core.KillDeadline()); });
   RETURN_IF_ERROR_CTX(MakePodCgroup(core, record), "make cgroup");
   BERTH_FAILPOINT(run_pod_after_cgroup);
   undo.Add("unpin namespaces", [&core, &pod] {
@@ -99,7 +100,7 @@ absl::Status MakePod(Core& core, Pod& pod, Rollback& undo) {
   });
   RETURN_IF_ERROR_CTX(PinPod(core, pod), "pin namespaces");
   BERTH_FAILPOINT(run_pod_after_pin);
-  undo.Add("end init", [&core, &pod](Deadline deadline) { return EndInit(core, pod, deadline); });
+  undo.Add("end init", [&core, &pod] { return EndInit(core, pod, core.KillDeadline()); });
   undo.Add("remove pod files", [&core, &pod] { return RemovePodFiles(core, pod.id); });
   undo.Add("detach from the network", [&core, &pod] { return DetachPod(core, pod); });
   shim::PodInit init;

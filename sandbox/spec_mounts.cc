@@ -143,8 +143,8 @@ absl::StatusOr<const char*> Access(const std::string& field, const cri::Mount& m
 }
 
 absl::StatusOr<Planned> FromRequest(const std::string& field, const cri::Mount& mount,
-                                    bool has_selinux) {
-  RETURN_IF_ERROR(CheckOffered(field, mount, has_selinux));
+                                    const MountOptions& options) {
+  RETURN_IF_ERROR(CheckOffered(field, mount, options.has_selinux));
   for (const auto& [name, path] : {std::pair(".container_path", &mount.container_path()),
                                    std::pair(".host_path", &mount.host_path())}) {
     if (path->empty() || (*path)[0] != '/' || HasControlByte(*path)) {
@@ -155,6 +155,13 @@ absl::StatusOr<Planned> FromRequest(const std::string& field, const cri::Mount& 
   const std::string target = Clean(mount.container_path());
   if (target == "/") return Invalid(absl::StrCat(field, ".container_path"), "must not be the root");
   ASSIGN_OR_RETURN(const HowShared shared, ToPropagation(field, mount));
+  // The tree comes by fd and stays a peer of the host's mount, where a copied table would not.
+  if (shared.source == Propagation::kBothWays && !options.user.empty()) {
+    return Invalid(absl::StrCat(field, ".propagation"),
+                   absl::StrCat("BIDIRECTIONAL would let the root of a user namespace mount and "
+                                "unmount on the host, for \"",
+                                mount.host_path(), "\""));
+  }
   ASSIGN_OR_RETURN(const char* const access, Access(field, mount));
   Planned planned = Bind(target, mount.host_path(), {shared.option, access}, true);
   planned.tree.propagation = shared.source;
@@ -169,7 +176,7 @@ absl::StatusOr<PlannedMounts> PlanMounts(const cri::ContainerConfig& config,
   std::vector<Planned> all = DefaultMounts(options);
   for (int i = 0; i < config.mounts_size(); ++i) {
     ASSIGN_OR_RETURN(Planned planned, FromRequest(absl::StrCat("config.mounts[", i, "]"),
-                                                  config.mounts(i), options.has_selinux));
+                                                  config.mounts(i), options));
     const std::string target = planned.mount.destination;
     all.erase(std::remove_if(all.begin(), all.end(),
                              [&](const Planned& p) { return p.mount.destination == target; }),

@@ -473,6 +473,16 @@ TEST(SpecMountsTest, WithoutSelinuxThereIsNothingToRelabel) {
   EXPECT_TRUE(PlanMounts(config, MountOptions{"/p"}).ok());
 }
 
+TEST(SpecMountsTest, AUserNamespaceMayNotMountOnTheHost) {
+  cri::ContainerConfig config;
+  AddMount(config, "/a", "/s")->set_propagation(cri::PROPAGATION_BIDIRECTIONAL);
+  MountOptions options{"/p"};
+  options.user.uids = options.user.gids = {{0, 100000, 65536}};
+  const absl::Status refused = PlanMounts(config, options).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("config.mounts[0].propagation"));
+}
+
 TEST(SpecMountsTest, PropagationAndAccessBecomeOptions) {
   cri::ContainerConfig config;
   AddMount(config, "/a", "/s")->set_propagation(cri::PROPAGATION_HOST_TO_CONTAINER);

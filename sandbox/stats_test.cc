@@ -42,7 +42,7 @@ class StatsTest : public ::testing::Test {
   std::string Run(const std::string& name) {
     cri::ContainerConfig config = World::ContainerConfig(name);
     (*config.mutable_labels())["name"] = name;
-    const std::string id = world_.Create(pod_, config).value();
+    std::string id = world_.Create(pod_, config).value();
     EXPECT_TRUE(world_.Start(id).ok());
     world_.resources().SetStats(Find(id)->view()->record.cgroups_path(), Usage(1000));
     return id;

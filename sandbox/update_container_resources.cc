@@ -39,6 +39,13 @@ absl::Status CheckMayUpdate(const Core& core, const Container& container) {
                                                     ", only a created or running one has limits"));
 }
 
+// The kernel's word on a process is not CRI's on a container: that one is here.
+absl::Status OfFirstProcess(const absl::Status& status) {
+  if (!absl::IsNotFound(status)) return status;
+  return absl::FailedPreconditionError(
+      absl::StrCat("its first process has ended: ", status.message()));
+}
+
 absl::StatusOr<records::ResourceUpdate> MakeIntent(Core& core, const ContainerRecord& record,
                                                    const UpdatePlan& plan) {
   records::ResourceUpdate intent;
@@ -51,9 +58,10 @@ absl::StatusOr<records::ResourceUpdate> MakeIntent(Core& core, const ContainerRe
     entry->set_value(file.value);
   }
   if (plan.oom_score_adj.has_value()) {
-    ASSIGN_OR_RETURN(const int score,
-                     core.resources->OomScoreAdj(record.init_pid(), record.init_start_time()));
-    intent.set_oom_score_adj_before(score);
+    const absl::StatusOr<int> score =
+        core.resources->OomScoreAdj(record.init_pid(), record.init_start_time());
+    RETURN_IF_ERROR(OfFirstProcess(score.status()));
+    intent.set_oom_score_adj_before(*score);
   }
   return intent;
 }
@@ -63,8 +71,8 @@ absl::Status CarryOut(Core& core, const ContainerRecord& record, const UpdatePla
   BERTH_FAILPOINT(update_resources_after_limits);
   if (!plan.oom_score_adj.has_value()) return absl::OkStatus();
   // Of the first process; those that it starts from now on have it too.
-  return core.resources->SetOomScoreAdj(record.init_pid(), record.init_start_time(),
-                                        *plan.oom_score_adj);
+  return OfFirstProcess(core.resources->SetOomScoreAdj(record.init_pid(), record.init_start_time(),
+                                                       *plan.oom_score_adj));
 }
 
 absl::Status Commit(Core& core, Container& container, const std::string& resources) {
@@ -93,8 +101,9 @@ absl::Status UpdateNow(Core& core, Container& container,
 absl::Status Undo(Core& core, const ContainerRecord& record) {
   const records::ResourceUpdate& update = record.update();
   if (update.has_oom_score_adj_before()) {
-    RETURN_IF_ERROR(core.resources->SetOomScoreAdj(record.init_pid(), record.init_start_time(),
-                                                   update.oom_score_adj_before()));
+    const absl::Status set = core.resources->SetOomScoreAdj(
+        record.init_pid(), record.init_start_time(), update.oom_score_adj_before());
+    if (!set.ok() && !absl::IsNotFound(set)) return set;  // gone: it needs no score
   }
   std::vector<os::CgroupFile> before;
   for (const records::ResourceUpdate::File& file : update.before()) {

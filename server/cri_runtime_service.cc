@@ -90,9 +90,9 @@ class RuntimeService final : public cri::RuntimeService::CallbackService {
                         });
   }
 
-  BERTH_ASK(RunPodSandbox, Lane::kLifecycle)
+  BERTH_ASK(RunPodSandbox, Lane::kWaiting)
   BERTH_DO(StopPodSandbox, Lane::kWaiting)
-  BERTH_DO(RemovePodSandbox, Lane::kLifecycle)
+  BERTH_DO(RemovePodSandbox, Lane::kWaiting)
   BERTH_ASK(PodSandboxStatus, Lane::kInline)
   BERTH_ASK(ListPodSandbox, Lane::kInline)
   BERTH_ASK(CreateContainer, Lane::kLifecycle)

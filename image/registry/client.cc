@@ -52,6 +52,12 @@ absl::Duration RetryAfter(const HttpResponse& response) {
   return std::min<absl::Duration>(absl::Seconds(seconds), kMaxBackoff);
 }
 
+bool IsSameOrigin(const std::string& one, const std::string& other) {
+  const absl::StatusOr<Origin> a = OriginOf(one);
+  const absl::StatusOr<Origin> b = OriginOf(other);
+  return a.ok() && b.ok() && *a == *b;
+}
+
 // "bytes 100-199/200" must begin where we asked.
 bool BeginsAt(const std::string& content_range, uint64_t offset) {
   absl::string_view text = content_range;
@@ -159,6 +165,7 @@ Client::Outcome Client::AskOnce(const Host& host, Job* job) {
   std::string url = absl::StrCat(host.base, "/", session_->repository, "/", job->path);
   if (!host.own) absl::StrAppend(&url, "?ns=", UrlEscape(session_->registry));
   const std::string asked = url;
+  const uint64_t before = job->done;
   HttpRequest request;
   request.connect_timeout = host.dial_timeout.value_or(session_->connect_timeout);
   request.no_progress_timeout = session_->no_progress_timeout;
@@ -183,6 +190,8 @@ Client::Outcome Client::AskOnce(const Host& host, Job* job) {
     url = asked;
     http = Follow(host, job, request, authorization, &url);
     if (http.failure != HttpFailure::kNone || http.response.status != 401 || logins > 0) break;
+    // Whoever a redirect led to may not say where this host's credentials go.
+    if (!IsSameOrigin(url, asked)) break;
     absl::StatusOr<std::string> login = Authorize(host, http.response);
     if (!login.ok()) {
       return {Annotate(login.status(),
@@ -201,7 +210,9 @@ Client::Outcome Client::AskOnce(const Host& host, Job* job) {
     const bool sink = http.failure == HttpFailure::kSink;
     const bool ours = sink && absl::IsAborted(http.status);
     return {ours ? http.status : Annotate(http.status, where),
-            http.failure == HttpFailure::kBroken || http.failure == HttpFailure::kStalled};
+            // A host that took the whole patience and gave nothing will not be better at once.
+            http.failure == HttpFailure::kBroken ||
+                (http.failure == HttpFailure::kStalled && job->done > before)};
   }
   if (status != 200 && status != 206) {
     return {absl::Status(CodeOf(status), absl::StrCat(where, ": HTTP status ", status)),

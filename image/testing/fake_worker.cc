@@ -55,7 +55,7 @@ void Send(FromWorker message) {
 }
 
 void Append(const std::string& path, const std::string& text) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0 || write(fd, text.data(), text.size()) < 0) _exit(6);
   close(fd);
 }
@@ -65,7 +65,8 @@ std::string DigestText(char c) { return absl::StrCat("sha256:", std::string(64, 
 void MakeLayer(int number, const std::string& diff_id) {
   const std::string directory = absl::StrCat(number);
   if (mkdirat(kStaging, directory.c_str(), 0755) != 0) _exit(7);
-  const int fd = openat(kStaging, (directory + "/file").c_str(), O_WRONLY | O_CREAT, 0644);
+  const int fd =
+      openat(kStaging, (directory + "/file").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0 || write(fd, diff_id.data(), diff_id.size()) < 0) _exit(8);
   close(fd);
   FromWorker message;
@@ -101,7 +102,7 @@ int Main() {
   Send(message);
   const UnpackRequest wanted = Receive().unpack();
   if (absl::ConsumePrefix(&name, "gate-")) {
-    const int gate = open((pull.hosts_dir() + "/gate").c_str(), O_RDONLY);
+    const int gate = open((pull.hosts_dir() + "/gate").c_str(), O_RDONLY | O_CLOEXEC);
     if (gate < 0) return 9;
     close(gate);
   }

@@ -273,6 +273,30 @@ TEST_F(PullTest, CredentialsDoNotFollowARedirectToAnotherHost) {
   for (const SeenRequest& r : store.seen()) EXPECT_EQ(r.headers.count("authorization"), 0u);
 }
 
+// CVE-2020-15157: whoever a redirect led to asks for a login at a place of its own.
+TEST_F(PullTest, CredentialsDoNotGoWhereTheTargetOfARedirectSays) {
+  const std::string* realm = nullptr;
+  LyingRegistry store([&](const SeenRequest& r) -> Reply {
+    if (absl::StartsWith(r.target, "/token")) return Reply{200, {}, "{\"token\":\"abc\"}"};
+    return Reply{401, {{"WWW-Authenticate", absl::StrCat("Bearer realm=\"", *realm, "\"")}}};
+  });
+  const std::string token = absl::StrCat("http://", store.authority(), "/token");
+  realm = &token;
+  LyingRegistry registry(But([&](const SeenRequest& r) -> std::optional<Reply> {
+    if (!absl::StrContains(r.target, "/blobs/")) return std::nullopt;
+    return Reply{307, {{"Location", absl::StrCat("http://", store.authority(), r.target)}}};
+  }));
+  PullRequest request = Request(registry.authority());
+  request.mutable_auth()->set_auth(absl::Base64Escape("user:secret"));
+  const auto result = RunPull(request, staging_);
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kUnauthenticated) << result.status();
+  ASSERT_FALSE(store.seen().empty());
+  for (const SeenRequest& r : store.seen()) {
+    EXPECT_FALSE(absl::StartsWith(r.target, "/token")) << r.target;
+    EXPECT_EQ(r.headers.count("authorization"), 0u);
+  }
+}
+
 TEST_F(PullTest, TokensComeFromTheRealmWithWhateverTheRequestHas) {
   const std::string* realm = nullptr;
   LyingRegistry registry(But([&](const SeenRequest& r) -> std::optional<Reply> {

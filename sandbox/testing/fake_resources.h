@@ -103,7 +103,7 @@ class FakeResources::Port : public ResourcePort {
   absl::Status Change(const std::string& cgroup, const os::CgroupLimits& limits) override {
     MutexLock lock(&t_.mu_);
     Files written = Written(cgroup, limits);
-    const absl::Status error = std::exchange(t_.next_change_, absl::OkStatus());
+    absl::Status error = std::exchange(t_.next_change_, absl::OkStatus());
     if (!error.ok() && !written.empty()) written.erase(std::prev(written.end()));
     for (const auto& [path, value] : written) t_.files_[path] = value;
     return error;
@@ -135,6 +135,7 @@ class FakeResources::Port : public ResourcePort {
       const std::vector<std::string>& paths) override {
     MutexLock lock(&t_.mu_);
     std::vector<std::vector<os::InterfaceCounters>> all;
+    all.reserve(paths.size());
     for (const std::string& path : paths) all.push_back(t_.interfaces_[path]);
     return all;
   }
