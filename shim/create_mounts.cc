@@ -144,7 +144,7 @@ absl::Status MountPlanner::MapIds(int tree_fd, const oci::Mount& mount,
     ASSIGN_OR_RETURN_CTX(own, os::MakeUserNamespace(mount.mappings, 0), "map ids");
     user_fd = own.user.get();
   }
-  const absl::Status mapped = os::SetIdMapping(tree_fd, user_fd, options.map_recursive);
+  absl::Status mapped = os::SetIdMapping(tree_fd, user_fd, options.map_recursive);
   if (!os::IsErrno(mapped, EINVAL)) return mapped;
   return WithCode(absl::StatusCode::kFailedPrecondition, mapped,
                   absl::StrCat("the file system of ", mount.source, " has no idmapped mounts"));

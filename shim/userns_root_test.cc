@@ -171,11 +171,14 @@ TEST_F(UserNamespaceTest, HostNamespacesAreShownAndCannotBeChanged) {
 }
 
 TEST_F(UserNamespaceTest, AnotherUserHasItsGroupsAndItsPipes) {
-  TestContainer c(host_, Shell("id -u; id -G; echo err > /dev/stderr"));
+  TestContainer c(host_, Shell("trap 'exit 0' TERM; id -u; id -G; echo err > /dev/stderr; "
+                               "sleep 1000 & wait"));
   Use(&c);
   c.spec().process.user = {1000, 1001, 0027, {1001, 2000}};
   c.Run();
+  ASSERT_TRUE(testing::Eventually([&] { return c.Log().size() == 3; }, absl::Seconds(10)));
   EXPECT_EQ(Field(c.launched().init_pid, "Uid"), "201000\t201000\t201000\t201000");
+  ASSERT_TRUE(c.client().Signal(SIGTERM, Soon()).ok());
   EXPECT_EQ(c.AwaitExit().exit_code, 0);
   EXPECT_THAT(c.Log(),
               ::testing::IsSupersetOf({"stdout F 1000", "stdout F 1001 2000", "stderr F err"}));

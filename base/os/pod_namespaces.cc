@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -91,13 +92,23 @@ absl::Status BecomeEffectively(uint32_t uid) {
 
 // Those of the network namespace are for who may administer it, which the host's root may; those of
 // the IPC namespace are its own root's to write, and not even the host's root's.
-absl::Status WriteSysctls(const PodNamespaceOptions& options) {
+absl::Status WriteEachSysctl(const PodNamespaceOptions& options) {
   for (const auto& [name, value] : options.sysctls) {
     const bool of_network = absl::StartsWith(name, "net");
     RETURN_IF_ERROR(BecomeEffectively(of_network ? 0 : RootOf(options.user.uids)));
     RETURN_IF_ERROR(WriteSysctl(name, value));
   }
-  return BecomeEffectively(0);
+  return absl::OkStatus();
+}
+
+// A change of the effective user sets, for all threads, who may look into this process's memory.
+absl::Status WriteSysctls(const PodNamespaceOptions& options) {
+  const int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+  absl::Status written = WriteEachSysctl(options);
+  const absl::Status back = BecomeEffectively(0);
+  (void)prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);  // refused where only a sysctl may say so
+  RETURN_IF_ERROR(back);
+  return written;
 }
 
 absl::Status SetUp(const PodNamespaceOptions& options) {
@@ -226,6 +237,11 @@ absl::Status PinTable::Pin(const std::string& pod, const PodNamespaceOptions& op
   absl::Status status = net.status();
   if (status.ok()) status = PinNetwork(*net, options.network_path);
   if (status.ok()) return status;
+  if (IsErrno(status, EEXIST)) {  // somebody else's: it stays
+    (void)Unpin(pod, "");         // the pin that is there is the one to report
+    return absl::AlreadyExistsError(
+        absl::StrCat("pin namespaces: ", options.network_path, " is there"));
+  }
   // Its own error is the one to report; what stays is what Unpin expects.
   (void)Unpin(pod, options.network_path);
   return Annotate(status, "pin namespaces");

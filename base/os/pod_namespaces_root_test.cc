@@ -255,6 +255,14 @@ TEST_F(PodNamespacesTest, ASecondPinIsAlreadyExistsAndKeepsTheFirst) {
   EXPECT_EQ(InodeOf(OpenPod().net.get()), net);
 }
 
+TEST_F(PodNamespacesTest, AFileOfSomebodyElseIsKept) {
+  ASSERT_TRUE(Open(options_.network_path, O_WRONLY | O_CREAT, 0600).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(table_->Pin("pod", options_)));
+  EXPECT_EQ(access(options_.network_path.c_str(), F_OK), 0);
+  EXPECT_THAT(*table_->List(), IsEmpty());
+  ASSERT_EQ(unlink(options_.network_path.c_str()), 0);
+}
+
 TEST_F(PodNamespacesTest, AFailedPinLeavesNothing) {
   const size_t before = MountCount();
   for (const char* point : {"pin_namespaces_before_bind", "pin_namespaces_after_bind",

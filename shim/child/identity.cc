@@ -77,6 +77,8 @@ void SetUser(const IdentityContext& context) {
         "groups");
   check(syscall(SYS_setresgid, plan.gid, plan.gid, plan.gid), "gid");
   check(syscall(SYS_setresuid, plan.uid, plan.uid, plan.uid), "uid");
+  // Where fs.suid_dumpable is 1 the change has opened this memory to processes of the same user.
+  check(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
 }
 
 void SetFinalCapabilities(const IdentityContext& context) {

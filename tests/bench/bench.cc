@@ -118,7 +118,7 @@ class Client {
     options->set_pid(cri::CONTAINER);
   }
   static bool Ok(const grpc::Status& status) {
-    if (!status.ok()) fprintf(stderr, "bench: %s\n", status.error_message().c_str());
+    if (!status.ok()) (void)fprintf(stderr, "bench: %s\n", status.error_message().c_str());
     return status.ok();
   }
   std::unique_ptr<cri::RuntimeService::Stub> stub_;
