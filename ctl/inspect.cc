@@ -49,11 +49,11 @@ std::string StateText(const admin::StateResponse& s) {
   table.Add({"containers", absl::StrCat(s.containers(), ", ", s.running_containers(), " running")});
   table.Add({"images", absl::StrCat(s.images())});
   for (const admin::PullState& pull : s.pulls()) {
-    table.Add({"pull", absl::StrCat(pull.reference(), ", ", Bytes(pull.bytes_received()), " of ",
-                                    Bytes(pull.bytes_total()), ", ",
-                                    static_cast<int64_t>(pull.seconds()), " s, ", pull.callers(),
-                                    pull.callers() == 1 ? " caller" : " callers",
-                                    pull.queued() ? ", queued" : "")});
+    table.Add(
+        {"pull", absl::StrCat(pull.reference(), ", ", Bytes(pull.bytes_received()), " of ",
+                              Bytes(pull.bytes_total()), ", ", static_cast<int64_t>(pull.seconds()),
+                              " s, ", pull.callers(), pull.callers() == 1 ? " caller" : " callers",
+                              pull.queued() ? ", queued" : "")});
   }
   table.Add({"quarantined records", absl::StrCat(s.quarantined_records())});
   table.Add({"calls in flight", absl::StrCat(s.calls_in_flight())});

@@ -47,12 +47,17 @@ constexpr char kUsage[] =
 using Command = absl::StatusOr<int> (*)(const Context&, const Words&);
 
 const std::map<std::string, Command>& Commands() {
-  static const auto* commands =
-      new std::map<std::string, Command>{{"run", Run},         {"exec", Exec},
-                                         {"logs", Logs},       {"ps", Ps},
-                                         {"stats", Stats},     {"rm", Rm},           {"image", Image},
-                                         {"state", State},     {"check", Check},
-                                         {"metrics", Metrics}, {"failpoints", Failpoints}};
+  static const auto* commands = new std::map<std::string, Command>{{"run", Run},
+                                                                   {"exec", Exec},
+                                                                   {"logs", Logs},
+                                                                   {"ps", Ps},
+                                                                   {"stats", Stats},
+                                                                   {"rm", Rm},
+                                                                   {"image", Image},
+                                                                   {"state", State},
+                                                                   {"check", Check},
+                                                                   {"metrics", Metrics},
+                                                                   {"failpoints", Failpoints}};
   return *commands;
 }
 

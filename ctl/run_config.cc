@@ -89,9 +89,9 @@ absl::Status FillContainer(const Args& args, const RunRequest& request,
 
 const std::vector<FlagSpec>& RunFlags() {
   static const auto* flags = new std::vector<FlagSpec>{
-      {"name", 'n', true},     {"env", 'e', true},  {"mount", 'v', true},  {"workdir", 'w', true},
-      {"log-dir", '\0', true}, {"rm", '\0', false}, {"detach", 'd', false},
-      {"pod-network", '\0', false}};
+      {"name", 'n', true},    {"env", 'e', true},          {"mount", 'v', true},
+      {"workdir", 'w', true}, {"log-dir", '\0', true},     {"rm", '\0', false},
+      {"detach", 'd', false}, {"pod-network", '\0', false}};
   return *flags;
 }
 

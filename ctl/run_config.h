@@ -1,4 +1,5 @@
-// What `berthctl run` asks CRI for: a pod, on the host's network or its own, and one container. Pure; thread-safe.
+// What `berthctl run` asks CRI for: a pod, on the host's network or its own, and one container.
+// Pure; thread-safe.
 #pragma once
 
 #include <string>

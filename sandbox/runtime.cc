@@ -103,12 +103,9 @@ class RuntimeImpl : public Runtime {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Start(RuntimeOptions options,
-                                                        const os::CgroupHost& cgroups,
-                                                        store::Store* store,
-                                                        image::ImageStore* images,
-                                                        shim::Launcher* launcher,
-                                                        cni::Network* network) {
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Start(
+    RuntimeOptions options, const os::CgroupHost& cgroups, store::Store* store,
+    image::ImageStore* images, shim::Launcher* launcher, cni::Network* network) {
   RETURN_IF_ERROR_CTX(CheckRlimits(options.default_rlimits), "default limits");
   ASSIGN_OR_RETURN(HostFacts facts, ReadHostFacts());
   facts.cgroup_layout = cgroups.layout();
@@ -119,11 +116,12 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Start(RuntimeOptions options,
                                      Collaborators{store, images, launcher, network},
                                      std::move(host), image::ResolveUser);
   ASSIGN_OR_RETURN(core->shims,
-                   MakeShimPort(launcher, std::move(boot_id),
-                                [raw = core.get()](const ContainerId& id, shim::WatchEvent event) {
-                                  OnShimEvent(*raw, id, event);
-                                },
-                                [raw = core.get()](const SandboxId& id) { OnInitEnd(*raw, id); }));
+                   MakeShimPort(
+                       launcher, std::move(boot_id),
+                       [raw = core.get()](const ContainerId& id, shim::WatchEvent event) {
+                         OnShimEvent(*raw, id, event);
+                       },
+                       [raw = core.get()](const SandboxId& id) { OnInitEnd(*raw, id); }));
   core->resources = MakeResourcePort(&cgroups);
   RETURN_IF_ERROR(Reconcile(*core));
   return std::make_unique<RuntimeImpl>(std::move(core));

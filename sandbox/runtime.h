@@ -57,15 +57,12 @@ struct RuntimeCounts {
 
 class Runtime {
  public:
-  // Borrowed: `store`, `images`, `launcher`, `network` outlive it. Reads the records, reconnects to live
-  // shims, takes the recorded exit of dead ones, undoes what a kill left half-made. Lists are
+  // Borrowed: `store`, `images`, `launcher`, `network` outlive it. Reads the records, reconnects to
+  // live shims, takes the recorded exit of dead ones, undoes what a kill left half-made. Lists are
   // complete when this returns.
-  static absl::StatusOr<std::unique_ptr<Runtime>> Start(RuntimeOptions options,
-                                                        const os::CgroupHost& cgroups,
-                                                        store::Store* store,
-                                                        image::ImageStore* images,
-                                                        shim::Launcher* launcher,
-                                                        cni::Network* network);
+  static absl::StatusOr<std::unique_ptr<Runtime>> Start(
+      RuntimeOptions options, const os::CgroupHost& cgroups, store::Store* store,
+      image::ImageStore* images, shim::Launcher* launcher, cni::Network* network);
   virtual ~Runtime() = default;
 
   virtual absl::StatusOr<cri::RunPodSandboxResponse> RunPodSandbox(

@@ -70,8 +70,7 @@ class RuntimeRootTest : public ::testing::Test {
   void Restart() {
     runtime_.reset();
     absl::StatusOr<std::unique_ptr<Runtime>> runtime =
-        Runtime::Start(options_, *cgroups_, store_.get(), &images_, launcher_.get(),
-                       &network_);
+        Runtime::Start(options_, *cgroups_, store_.get(), &images_, launcher_.get(), &network_);
     ASSERT_TRUE(runtime.ok()) << runtime.status();
     runtime_ = *std::move(runtime);
   }

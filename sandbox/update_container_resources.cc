@@ -101,8 +101,8 @@ absl::Status UpdateNow(Core& core, Container& container,
 absl::Status Undo(Core& core, const ContainerRecord& record) {
   const records::ResourceUpdate& update = record.update();
   if (update.has_oom_score_adj_before()) {
-    const absl::Status set = core.resources->SetOomScoreAdj(
-        record.init_pid(), record.init_start_time(), update.oom_score_adj_before());
+    absl::Status set = core.resources->SetOomScoreAdj(record.init_pid(), record.init_start_time(),
+                                                      update.oom_score_adj_before());
     if (!set.ok() && !absl::IsNotFound(set)) return set;  // gone: it needs no score
   }
   std::vector<os::CgroupFile> before;

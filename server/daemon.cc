@@ -160,11 +160,11 @@ absl::Status Daemon::Parts::StartDomain() {
                        "open shim launcher");
   ASSIGN_OR_RETURN_CTX(network, cni::Network::Open(NetworkOptions(config), store.get()),
                        "open network");
-  ASSIGN_OR_RETURN_CTX(runtime,
-                       sandbox::Runtime::Start(SandboxOptions(config, file_limit, seccomp.get()),
-                                               cgroups, store.get(), images.get(), launcher.get(),
-                                               network.get()),
-                       "start runtime");
+  ASSIGN_OR_RETURN_CTX(
+      runtime,
+      sandbox::Runtime::Start(SandboxOptions(config, file_limit, seccomp.get()), cgroups,
+                              store.get(), images.get(), launcher.get(), network.get()),
+      "start runtime");
   runtime_ms = watch.Lap();
   return absl::OkStatus();
 }

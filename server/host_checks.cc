@@ -130,8 +130,9 @@ HostCheck CniCheck() {
     const auto names = os::ListDir(AT_FDCWD, directory);
     if (names.ok()) found.push_back(absl::StrCat(directory, " (", names->size(), ")"));
   }
-  return Present("cni plugins", !found.empty(),
-                 found.empty() ? "none installed: host-network pods only" : absl::StrJoin(found, ", "));
+  return Present(
+      "cni plugins", !found.empty(),
+      found.empty() ? "none installed: host-network pods only" : absl::StrJoin(found, ", "));
 }
 
 HostCheck CapabilityCheck() {

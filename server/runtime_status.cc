@@ -11,7 +11,8 @@ using nlohmann::json;
 std::string VerboseInfo(const RuntimeFacts& facts, const sandbox::RuntimeCounts& counts) {
   const json info = {
       {"version", BERTH_VERSION},
-      // critest asks by this name: what lies beside it is on the file system of the containers' roots.
+      // critest asks by this name: what lies beside it is on the file system of the containers'
+      // roots.
       {"stateDir", facts.data_dir + "/containers"},
       {"dataDir", facts.data_dir},
       {"runDir", facts.run_dir},

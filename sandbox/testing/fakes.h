@@ -105,7 +105,7 @@ class FakeHost : public HostPort {
   std::vector<std::string> killed();
   void AddCgroup(const std::string& path);
   void AddPin(const std::string& pod);
-  os::PodNamespaceOptions last_pin();  // what the last pod was made with
+  os::PodNamespaceOptions last_pin();   // what the last pod was made with
   void FailUnpins(absl::Status error);  // until OK is given
 
  private:

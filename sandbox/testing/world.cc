@@ -119,9 +119,9 @@ void World::Restart() {
   facts.capabilities = (uint64_t{1} << 41) - 1;
   facts.lowest_oom_score_adj = 0;
   facts.has_user_namespaces = true;
-  core_ =
-      std::make_unique<Core>(options, facts, Collaborators{store_.get(), &images_, launcher_.get(), &network_},
-                             std::make_unique<HostFront>(host_state_), ResolveNobody);
+  core_ = std::make_unique<Core>(options, facts,
+                                 Collaborators{store_.get(), &images_, launcher_.get(), &network_},
+                                 std::make_unique<HostFront>(host_state_), ResolveNobody);
   core_->resources = resources_.MakePort();
   core_->shims = shims_.MakePort(
       [core = core_.get()](const ContainerId& id, shim::WatchEvent event) {
@@ -229,8 +229,8 @@ std::vector<std::string> World::Leaks() {
   for (const std::string& id : network_.Attached()) leaks.push_back("attachment " + id);
   for (const auto& [holder, layers] : images_.held()) leaks.push_back("held layers " + holder);
   if (shims_.Count() > 0) leaks.push_back(absl::StrCat(shims_.Count(), " shims"));
-  for (const std::string& dir : {paths::PodDirs(options), paths::ContainerDirs(options),
-                                 paths::RunDirs(options)}) {
+  for (const std::string& dir :
+       {paths::PodDirs(options), paths::ContainerDirs(options), paths::RunDirs(options)}) {
     std::error_code ignored;  // an absent directory holds nothing
     for (const fs::directory_entry& entry : fs::directory_iterator(dir, ignored)) {
       leaks.push_back("path " + entry.path().string());

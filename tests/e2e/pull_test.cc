@@ -72,7 +72,7 @@ class Pull : public E2e {
     request.mutable_image()->set_image(name);
     *request.mutable_auth() = auth;
     cri::PullImageResponse response;
-    const grpc::Status status = images_->PullImage(Within(patience).get(), request, &response);
+    grpc::Status status = images_->PullImage(Within(patience).get(), request, &response);
     if (id != nullptr) *id = response.image_ref();
     return status;
   }
@@ -358,7 +358,7 @@ TEST_F(Pull, TwoPodsShareALayerOnDiskAndItsPagesInMemory) {
     for (const char* word : {"/bin/busybox", "sleep", "1000"}) config.add_command(word);
     const cri::PodSandboxConfig pod_config = PodConfig(name);
     const std::string pod = RunPod(pod_config);
-    const std::string id = Create(pod, config);
+    std::string id = Create(pod, config);
     Start(id);
     return id;
   };

@@ -22,7 +22,7 @@ class Stats : public E2e {
     cri::ContainerStatsRequest request;
     request.set_container_id(id);
     cri::ContainerStatsResponse response;
-    const grpc::Status status =
+    grpc::Status status =
         runtime_->ContainerStats(Within(absl::Seconds(20)).get(), request, &response);
     *stats = response.stats();
     return status;
@@ -49,7 +49,7 @@ class Stats : public E2e {
     cri::PodSandboxStatsRequest request;
     request.set_pod_sandbox_id(id);
     cri::PodSandboxStatsResponse response;
-    const grpc::Status status =
+    grpc::Status status =
         runtime_->PodSandboxStats(Within(absl::Seconds(20)).get(), request, &response);
     *stats = response.stats();
     return status;
