@@ -90,7 +90,7 @@ class Launcher {
   virtual absl::Status RemovePodInit(const std::string& cgroups_path, Deadline deadline) = 0;
 
   virtual std::string RunDir(const ContainerId& id) const = 0;
-  // The holder namespace's fd, for os::PinPodNamespaces.
+  // The prepared mount namespace that shims are set up in (base/os/namespaces.h).
   virtual int holder_namespace() const = 0;
 };
 
