@@ -34,8 +34,33 @@ struct User {
   std::vector<gid_t> additional_gids;
 };
 
+// sched_setattr(2). `policy` and `flags` are the kernel's names ("SCHED_FIFO",
+// "SCHED_FLAG_RESET_ON_FORK").
+struct Scheduler {
+  std::string policy;
+  int32_t nice = 0;
+  int32_t priority = 0;
+  std::vector<std::string> flags;
+  uint64_t runtime_ns = 0;
+  uint64_t deadline_ns = 0;
+  uint64_t period_ns = 0;
+};
+
+struct IoPriority {
+  std::string io_class;  // "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"
+  int32_t priority = 0;  // 0..7
+};
+
+// Lists of CPUs, "0-3,7"; "" = left alone.
+struct CpuAffinity {
+  std::string initial;  // of the process that enters the container's cgroup
+  std::string final_;   // from then on
+};
+
 struct Process {
   bool terminal = false;
+  uint16_t console_height = 0;  // rows and columns of the terminal; 0 = the kernel's
+  uint16_t console_width = 0;
   User user;
   std::vector<std::string> args;
   std::vector<std::string> env;  // "KEY=value"; bytes, not necessarily UTF-8
@@ -44,6 +69,11 @@ struct Process {
   std::vector<Rlimit> rlimits;
   bool no_new_privileges = false;
   std::optional<int> oom_score_adj;
+  std::string apparmor_profile = {};  // "" = none
+  std::string selinux_label = {};     // "" = none
+  std::optional<Scheduler> scheduler = {};
+  std::optional<IoPriority> io_priority = {};
+  CpuAffinity exec_cpu_affinity = {};  // of execs
 };
 
 struct Mount {
@@ -71,6 +101,31 @@ struct Device {
   gid_t gid = 0;
 };
 
+struct TimeOffset {
+  int64_t secs = 0;
+  uint32_t nanosecs = 0;
+};
+
+struct Personality {
+  std::string domain;  // "LINUX", "LINUX32"
+  std::vector<std::string> flags;
+};
+
+// set_mempolicy(2).
+struct MemoryPolicy {
+  std::string mode;   // "MPOL_BIND"
+  std::string nodes;  // "0-3,7"
+  std::vector<std::string> flags;
+};
+
+struct IntelRdt {
+  std::string clos_id;
+  std::string l3_cache_schema;
+  std::string mem_bw_schema;
+  std::vector<std::string> schemata;
+  bool enable_monitoring = false;
+};
+
 struct Linux {
   std::vector<Namespace> namespaces;
   os::UserMappings mappings = {};  // of the user namespace
@@ -81,6 +136,32 @@ struct Linux {
   std::vector<std::string> masked_paths;
   std::vector<std::string> readonly_paths;
   std::string rootfs_propagation;  // "" = private
+  std::string mount_label = {};    // SELinux, for file systems made for the container
+  std::map<std::string, TimeOffset> time_offsets = {};  // "monotonic", "boottime"
+  std::optional<Personality> personality = {};
+  std::optional<MemoryPolicy> memory_policy = {};
+  std::optional<IntelRdt> intel_rdt = {};
+  std::map<std::string, std::string> net_devices =
+      {};  // of the host -> its name inside, "" = as is
+  // The JSON text of "seccomp", "" = none. shim/seccomp/profile_file.h reads it.
+  std::string seccomp = {};
+};
+
+struct Hook {
+  std::string path;  // absolute
+  std::vector<std::string> args;
+  std::vector<std::string> env;
+  std::optional<int> timeout_seconds;  // > 0
+};
+
+// config.md, "POSIX-platform Hooks": in which namespaces each kind runs, and when.
+struct Hooks {
+  std::vector<Hook> prestart;  // deprecated; run before create_runtime
+  std::vector<Hook> create_runtime;
+  std::vector<Hook> create_container;
+  std::vector<Hook> start_container;
+  std::vector<Hook> poststart;
+  std::vector<Hook> poststop;
 };
 
 struct Spec {
@@ -89,7 +170,9 @@ struct Spec {
   std::string root_path;
   bool root_readonly = false;
   std::string hostname;
+  std::string domainname = {};
   std::vector<Mount> mounts;
+  Hooks hooks = {};
   std::map<std::string, std::string> annotations;
   Linux linux_;
 };
