@@ -103,6 +103,15 @@ class CgroupHost {
   // Kills everything in it (cgroup.kill; else freeze, kill, thaw) and waits until it is empty.
   // An absent group is success. Zombies of others do not count as alive.
   absl::Status Kill(const std::string& path, Deadline deadline) const;
+  // Stops every process in the group and below it, and waits until all stand still; at the deadline
+  // (one of them hangs in the kernel) they are let go again: DeadlineExceeded. By cgroup.freeze
+  // where there is a v2 tree, else by the v1 freezer; FailedPrecondition where there is neither.
+  // Both are idempotent. A frozen group can be killed (Kill).
+  absl::Status Freeze(const std::string& path, Deadline deadline) const;
+  // DeadlineExceeded: a group above it is frozen, too.
+  absl::Status Thaw(const std::string& path, Deadline deadline) const;
+  // True when all stands still, because of this group or of one above it.
+  absl::StatusOr<bool> IsFrozen(const std::string& path) const;
   // Removes the group and every group below it in each hierarchy. Absent is success; busy is
   // retried on EBUSY until the deadline.
   absl::Status Remove(const std::string& path, Deadline deadline) const;

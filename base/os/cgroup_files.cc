@@ -107,26 +107,31 @@ absl::StatusOr<std::vector<pid_t>> ProcessesOf(const std::string& dir) {
   return pids;
 }
 
-absl::Status WaitUnpopulated(const std::string& v2_dir, Deadline deadline) {
-  absl::StatusOr<UniqueFd> fd = Open(absl::StrCat(v2_dir, "/cgroup.events"), O_RDONLY);
-  if (!fd.ok()) return IsGone(fd.status()) ? absl::OkStatus() : fd.status();
+absl::Status WaitForEvent(const std::string& v2_dir, absl::string_view line, Deadline deadline) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, Open(absl::StrCat(v2_dir, "/cgroup.events"), O_RDONLY));
   for (;;) {
-    if (lseek(fd->get(), 0, SEEK_SET) != 0) return ErrnoStatus(errno, "rewind cgroup.events");
-    const absl::StatusOr<std::string> text = ReadAll(fd->get(), 4096);
-    if (!text.ok()) {
-      if (IsGone(text.status())) return absl::OkStatus();
-      return Annotate(text.status(), absl::StrCat("read ", v2_dir, "/cgroup.events"));
-    }
-    if (absl::StrContains(*text, "populated 0")) return absl::OkStatus();
+    if (lseek(fd.get(), 0, SEEK_SET) != 0) return ErrnoStatus(errno, "rewind cgroup.events");
+    ASSIGN_OR_RETURN_CTX(const std::string text, ReadAll(fd.get(), 4096),
+                         absl::StrCat("read ", v2_dir, "/cgroup.events"));
+    if (absl::StrContains(text, line)) return absl::OkStatus();
     if (deadline.Expired()) {
-      return absl::DeadlineExceededError(absl::StrCat("cgroup ", v2_dir, " is not empty"));
+      return absl::DeadlineExceededError(absl::StrCat("cgroup ", v2_dir, ": no \"", line, "\""));
     }
     // The kernel signals each change after the last read, so none is missed in between.
-    pollfd p{fd->get(), POLLPRI, 0};
+    pollfd p{fd.get(), POLLPRI, 0};
     if (poll(&p, 1, deadline.PollMillis()) < 0 && errno != EINTR) {
       return ErrnoStatus(errno, absl::StrCat("poll ", v2_dir, "/cgroup.events"));
     }
   }
+}
+
+absl::Status WaitUnpopulated(const std::string& v2_dir, Deadline deadline) {
+  absl::Status status = WaitForEvent(v2_dir, "populated 0", deadline);
+  if (IsGone(status)) return absl::OkStatus();
+  if (absl::IsDeadlineExceeded(status)) {
+    return absl::DeadlineExceededError(absl::StrCat("cgroup ", v2_dir, " is not empty"));
+  }
+  return status;
 }
 
 }  // namespace berth::os::cgroup_internal

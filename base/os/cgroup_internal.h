@@ -31,6 +31,8 @@ bool Exists(const std::string& dir, const std::string& file);
 absl::StatusOr<std::vector<std::string>> TreeOf(const std::string& dir);
 // Live processes in `dir` itself. None when absent.
 absl::StatusOr<std::vector<pid_t>> ProcessesOf(const std::string& dir);
+// Waits until cgroup.events of a v2 group has this line ("frozen 1").
+absl::Status WaitForEvent(const std::string& v2_dir, absl::string_view line, Deadline deadline);
 // Waits on cgroup.events until nothing lives in or below a v2 group. Absent is empty.
 absl::Status WaitUnpopulated(const std::string& v2_dir, Deadline deadline);
 
