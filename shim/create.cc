@@ -223,6 +223,7 @@ absl::Status CreateAndStay(bool* answered) {
                        "read launch document");
   ASSIGN_OR_RETURN(const LaunchDocument document, ParseLaunchDocument(text));
   ASSIGN_OR_RETURN(const std::string seccomp, ReadSeccomp());
+  RETURN_IF_ERROR(CheckOffered(document.spec, !seccomp.empty()));
   ASSIGN_OR_RETURN(const os::UniqueFd loader_namespace, OpenLoaderNamespace());
   if (setns(kHolderNsFd, CLONE_NEWNS) != 0) {
     return os::ErrnoStatus(errno, "enter holder namespace");

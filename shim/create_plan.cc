@@ -68,12 +68,11 @@ absl::StatusOr<uint64_t> CapabilityMask(const std::vector<std::string>& names,
   uint64_t mask = 0;
   for (const std::string& name : names) {
     const absl::StatusOr<int> number = os::CapabilityNumber(name);
-    if (absl::IsNotFound(number.status())) continue;  // this kernel has no such power to give
-    const std::string path = absl::StrCat("process.capabilities.", set);
-    if (!number.ok()) return Annotate(number.status(), path);
+    // This kernel has no such power to give: oci::Warnings names it.
+    if (!number.ok()) continue;
     if (!powers.Has(*number)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": ", name, " is not among the daemon's own capabilities"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "process.capabilities.", set, ": ", name, " is not among the daemon's own capabilities"));
     }
     mask |= uint64_t{1} << *number;
   }

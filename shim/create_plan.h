@@ -22,6 +22,10 @@ struct Powers {
 };
 absl::StatusOr<Powers> OwnPowers();
 
+// Unimplemented: what the reader takes and the plans do not hold. One line less for each that they
+// learn. `has_seccomp`: a compiled filter was handed over.
+absl::Status CheckOffered(const oci::Spec& spec, bool has_seccomp);
+
 // CLONE_NEW*; 0 for one that is not offered.
 uint64_t NamespaceFlag(oci::NamespaceType type);
 

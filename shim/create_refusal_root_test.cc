@@ -63,8 +63,18 @@ TEST_F(CreateRefusalTest, WhatCannotBeDoneIsRefusedByNameAndLeavesNothing) {
          s->process.rlimits = {{"RLIMIT_MOON", 1, 1}};
        },
        kInvalid, "process.rlimits[0].type: unknown: RLIMIT_MOON"},
-      {"unknown capability", [](oci::Spec* s) { s->process.capabilities.bounding = {"CAP_MOON"}; },
-       kInvalid, "process.capabilities.bounding: unknown capability \"CAP_MOON\""},
+      {"host name that is too long", [](oci::Spec* s) { s->hostname = std::string(65, 'a'); },
+       kInvalid, "hostname: is longer than 64 bytes"},
+      {"hook",
+       [](oci::Spec* s) {
+         s->hooks.poststop.push_back({"/bin/true", {}, {}, {}});
+       },
+       kNotOffered, "hooks.poststop: is not offered"},
+      {"seccomp without a filter",
+       [](oci::Spec* s) { s->linux_.seccomp = R"({"defaultAction":"SCMP_ACT_ALLOW"})"; },
+       kNotOffered, "linux.seccomp: is not offered"},
+      {"no process", [](oci::Spec* s) { s->has_process = false; }, kInvalid,
+       "process: is required"},
       {"effective beyond permitted",
        [](oci::Spec* s) { s->process.capabilities.effective = {"CAP_KILL"}; }, kInvalid,
        "process.capabilities.effective: must be a subset of permitted"},

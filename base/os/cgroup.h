@@ -21,6 +21,34 @@ namespace berth::os {
 
 enum class CgroupLayout { kV1, kHybrid, kV2 };
 
+// blkio (v1) and io (v2). Weights 1..1000 as v1 has them, 0 = unset; rates in bytes or operations a
+// second, 0 = no limit.
+struct BlockIoLimits {
+  struct Weight {
+    uint32_t major = 0;
+    uint32_t minor = 0;
+    uint16_t weight = 0;
+    uint16_t leaf_weight = 0;
+  };
+  struct Rate {
+    uint32_t major = 0;
+    uint32_t minor = 0;
+    uint64_t rate = 0;
+  };
+  uint16_t weight = 0;
+  uint16_t leaf_weight = 0;
+  std::vector<Weight> device_weights;
+  std::vector<Rate> read_bps;
+  std::vector<Rate> write_bps;
+  std::vector<Rate> read_iops;
+  std::vector<Rate> write_iops;
+};
+
+struct RdmaLimits {
+  std::optional<uint32_t> hca_handles;
+  std::optional<uint32_t> hca_objects;
+};
+
 // What a container may use; unset = leave as the kernel has it. Units as in the OCI runtime
 // specification, config-linux.md, "Control groups" (v1 values: shares 2..262144, microseconds,
 // bytes, -1 = unlimited). Translated for v2 inside.
@@ -28,12 +56,26 @@ struct CgroupLimits {
   std::optional<uint64_t> cpu_shares;
   std::optional<int64_t> cpu_quota_us;
   std::optional<uint64_t> cpu_period_us;
+  std::optional<uint64_t> cpu_burst_us;
+  std::optional<int64_t> cpu_idle;           // 1 = SCHED_IDLE, 0 = not
+  std::optional<int64_t> cpu_rt_runtime_us;  // v1 alone, as its period
+  std::optional<uint64_t> cpu_rt_period_us;
   std::string cpuset_cpus;
   std::string cpuset_mems;
   std::optional<int64_t> memory_bytes;
-  std::optional<int64_t> memory_swap_bytes;  // memory + swap, as v1 counts
+  std::optional<int64_t> memory_swap_bytes;         // memory + swap, as v1 counts
+  std::optional<int64_t> memory_reservation_bytes;  // v1 soft limit, v2 memory.low
+  // v1 alone.
+  std::optional<int64_t> memory_kernel_tcp_bytes;
+  std::optional<uint64_t> memory_swappiness;  // 0..100
+  std::optional<bool> memory_oom_kill_disable;
+  std::optional<bool> memory_use_hierarchy;  // this kernel knows nothing else than true
   std::optional<int64_t> pids_max;
+  BlockIoLimits block_io;
   std::map<std::string, uint64_t> hugepage_bytes;  // "2MB" -> limit
+  std::map<std::string, RdmaLimits> rdma;          // by device
+  std::optional<uint32_t> net_class_id;            // v1 net_cls
+  std::map<std::string, uint32_t> net_priorities;  // v1 net_prio, by interface
   std::map<std::string, std::string> unified;      // v2 file name -> value, applied last
   struct DeviceRule {
     bool allow = false;

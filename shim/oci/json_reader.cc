@@ -1,9 +1,11 @@
 #include "shim/oci/json_reader.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace berth::shim::oci {
 
@@ -37,11 +39,23 @@ const Json* JsonReader::Find(absl::string_view key) const {
 
 bool JsonReader::Has(absl::string_view key) const { return Find(key) != nullptr; }
 
+bool JsonReader::Text(absl::string_view key, const Json& value, std::string* out) const {
+  if (!value.is_string()) {
+    Fail(key, "must be a string");
+    return false;
+  }
+  const auto& text = value.get_ref<const std::string&>();
+  if (text.find('\0') != std::string::npos) {
+    Fail(key, "contains a NUL byte");
+    return false;
+  }
+  *out = text;
+  return true;
+}
+
 void JsonReader::Read(absl::string_view key, std::string* out) const {
   const Json* value = Find(key);
-  if (value == nullptr) return;
-  if (!value->is_string()) return Fail(key, "must be a string");
-  *out = value->get_ref<const std::string&>();
+  if (value != nullptr) Text(key, *value, out);
 }
 
 void JsonReader::Read(absl::string_view key, bool* out) const {
@@ -58,8 +72,7 @@ void JsonReader::Read(absl::string_view key, std::vector<std::string>* out) cons
   out->clear();
   out->reserve(value->size());
   for (size_t i = 0; i < value->size(); ++i) {
-    if (!(*value)[i].is_string()) return Fail(absl::StrCat(key, "[", i, "]"), "must be a string");
-    out->push_back((*value)[i].get_ref<const std::string&>());
+    if (!Text(absl::StrCat(key, "[", i, "]"), (*value)[i], &out->emplace_back())) return;
   }
 }
 
@@ -68,19 +81,17 @@ void JsonReader::Read(absl::string_view key, std::map<std::string, std::string>*
   if (value == nullptr) return;
   if (!value->is_object()) return Fail(key, "must be an object of strings");
   for (const auto& [name, text] : value->items()) {
-    if (!text.is_string()) return Fail(absl::StrCat(key, "[\"", name, "\"]"), "must be a string");
-    (*out)[name] = text.get_ref<const std::string&>();
+    if (name.find('\0') != std::string::npos) return Fail(key, "a name contains a NUL byte");
+    if (!Text(absl::StrCat(key, "[\"", name, "\"]"), text, &(*out)[name])) return;
   }
 }
 
-void JsonReader::Require(absl::string_view key, std::string* out) const {
-  if (!Has(key)) return Fail(key, "is required");
-  Read(key, out);
-}
-
-void JsonReader::Require(absl::string_view key, std::vector<std::string>* out) const {
-  if (!Has(key)) return Fail(key, "is required");
-  Read(key, out);
+void JsonReader::CheckKnown(absl::string_view key, const std::vector<std::string>& values,
+                            std::initializer_list<absl::string_view> known) const {
+  for (const std::string& value : values) {
+    if (std::find(known.begin(), known.end(), value) != known.end()) continue;
+    Fail(key, absl::StrCat("unknown: \"", value, "\"; known: ", absl::StrJoin(known, ", ")));
+  }
 }
 
 std::optional<JsonReader::Wide> JsonReader::Integer(absl::string_view key, int64_t min,
@@ -114,6 +125,19 @@ void JsonReader::Each(absl::string_view key,
   }
 }
 
+void JsonReader::Members(
+    absl::string_view key,
+    const std::function<void(const std::string&, const JsonReader&)>& body) const {
+  const Json* value = Find(key);
+  if (value == nullptr) return;
+  if (!value->is_object()) return Fail(key, "must be an object");
+  for (const auto& [name, member] : value->items()) {
+    if (!error_->ok()) return;
+    if (name.find('\0') != std::string::npos) return Fail(key, "a name contains a NUL byte");
+    body(name, JsonReader(&member, absl::StrCat(PathOf(key), "[\"", name, "\"]"), error_));
+  }
+}
+
 void JsonReader::EachInt(absl::string_view key, const std::function<void(int64_t)>& body) const {
   const Json* value = Find(key);
   if (value == nullptr) return;
@@ -127,17 +151,11 @@ void JsonReader::EachInt(absl::string_view key, const std::function<void(int64_t
   }
 }
 
-void JsonReader::Refuse(std::initializer_list<const char*> keys) const {
-  for (const char* key : keys) {
-    const Json* value = Find(key);
-    if (value == nullptr || !error_->ok()) continue;
-    const bool empty = (value->is_boolean() && !value->get<bool>()) ||
-                       (value->is_structured() && value->empty()) ||
-                       (value->is_string() && value->get_ref<const std::string&>().empty());
-    if (empty) continue;
-    const std::string text = value->is_structured() ? "" : absl::StrCat(" ", Dump(*value), ":");
-    *error_ = absl::UnimplementedError(absl::StrCat(PathOf(key), ":", text, " is not offered"));
-  }
+std::string JsonReader::ObjectText(absl::string_view key) const {
+  const Json* value = Find(key);
+  if (value == nullptr) return "";
+  if (!value->is_object()) Fail(key, "must be an object");
+  return Dump(*value);
 }
 
 absl::StatusOr<Json> ParseJsonObject(absl::string_view text) {

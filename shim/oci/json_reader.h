@@ -50,17 +50,31 @@ class JsonReader {
     *out = value;
   }
   // Missing is an error.
-  void Require(absl::string_view key, std::string* out) const;
-  void Require(absl::string_view key, std::vector<std::string>* out) const;
+  template <typename T>
+  void Require(absl::string_view key, T* out) const {
+    if (!Has(key)) return Fail(key, "is required");
+    Read(key, out);
+  }
+  template <typename Int>
+  void RequireInt(absl::string_view key, Int* out) const {
+    if (!Has(key)) return Fail(key, "is required");
+    ReadInt(key, out);
+  }
+  // Fails unless each of `values` is among `known`.
+  void CheckKnown(absl::string_view key, const std::vector<std::string>& values,
+                  std::initializer_list<absl::string_view> known) const;
 
   bool Has(absl::string_view key) const;
   JsonReader Object(absl::string_view key) const;
   void Each(absl::string_view key, const std::function<void(const JsonReader&)>& body) const;
+  // Members of an object of objects, by name.
+  void Members(absl::string_view key,
+               const std::function<void(const std::string&, const JsonReader&)>& body) const;
   // Elements that are integers.
   void EachInt(absl::string_view key, const std::function<void(int64_t)>& body) const;
 
-  // Unimplemented when one of these is set to anything but an empty value.
-  void Refuse(std::initializer_list<const char*> keys) const;
+  // The text of an object as it stands, compact; "" when absent.
+  std::string ObjectText(absl::string_view key) const;
 
  private:
   struct Wide {
@@ -69,6 +83,8 @@ class JsonReader {
   const nlohmann::json* Find(absl::string_view key) const;
   std::optional<Wide> Integer(absl::string_view key, int64_t min, uint64_t max) const;
   std::string PathOf(absl::string_view key) const;
+  // Copies a string. A text with a NUL byte is none: whatever it names, the kernel would read less.
+  bool Text(absl::string_view key, const nlohmann::json& value, std::string* out) const;
 
   const nlohmann::json* value_;
   std::string path_;
@@ -77,6 +93,9 @@ class JsonReader {
 
 // nullopt with InvalidArgument in *error when the text is no JSON object.
 absl::StatusOr<nlohmann::json> ParseJsonObject(absl::string_view text);
+// For what others wrote: InvalidArgument with the place of what is not JSON, of a name that appears
+// twice in an object and of what nests too deep.
+absl::Status CheckJson(absl::string_view text);
 
 absl::StatusOr<Spec> SpecFromJson(const nlohmann::json& value);
 nlohmann::json SpecToJson(const Spec& spec);

@@ -2,15 +2,15 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/os/process.h"
 #include "base/status_macros.h"
-#include "shim/oci/json_reader.h"
+#include "shim/oci/spec_parts.h"
 
 namespace berth::shim::oci {
 namespace {
@@ -18,163 +18,69 @@ namespace {
 constexpr std::array<const char*, 8> kNamespaceNames = {"pid", "network", "mount",  "ipc",
                                                         "uts", "user",    "cgroup", "time"};
 
-void ReadCapabilities(const JsonReader& in, Capabilities* out) {
-  in.Read("bounding", &out->bounding);
-  in.Read("effective", &out->effective);
-  in.Read("inheritable", &out->inheritable);
-  in.Read("permitted", &out->permitted);
-  in.Read("ambient", &out->ambient);
-}
-
-void ReadUser(const JsonReader& in, User* out) {
-  in.ReadInt("uid", &out->uid);
-  in.ReadInt("gid", &out->gid);
-  in.ReadInt("umask", &out->umask);
-  in.EachInt("additionalGids", [&](int64_t gid) {
-    if (gid < 0 || gid > UINT32_MAX)
-      return in.Fail("additionalGids", absl::StrCat("out of range: ", gid));
-    out->additional_gids.push_back(static_cast<gid_t>(gid));
-  });
-}
-
-void ReadProcess(const JsonReader& in, Process* out) {
-  in.Refuse({"apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity"});
-  in.Read("terminal", &out->terminal);
-  ReadUser(in.Object("user"), &out->user);
-  in.Require("args", &out->args);
-  if (out->args.empty()) in.Fail("args", "must not be empty");
-  in.Read("env", &out->env);
-  in.Require("cwd", &out->cwd);
-  if (!absl::StartsWith(out->cwd, "/")) in.Fail("cwd", "must be an absolute path");
-  ReadCapabilities(in.Object("capabilities"), &out->capabilities);
-  std::set<std::string> seen;
-  in.Each("rlimits", [&](const JsonReader& item) {
-    Rlimit limit;
-    item.Require("type", &limit.type);
-    item.ReadInt("hard", &limit.hard);
-    item.ReadInt("soft", &limit.soft);
-    if (!seen.insert(limit.type).second) item.Fail("type", "appears twice");
-    if (limit.soft > limit.hard) item.Fail("soft", "is above the hard limit");
-    out->rlimits.push_back(std::move(limit));
-  });
-  in.Read("noNewPrivileges", &out->no_new_privileges);
-  in.ReadInt("oomScoreAdj", &out->oom_score_adj);
-  if (out->oom_score_adj.has_value() &&
-      (*out->oom_score_adj < -1000 || *out->oom_score_adj > 1000)) {
-    in.Fail("oomScoreAdj", absl::StrCat("out of range: ", *out->oom_score_adj));
-  }
-}
-
-void ReadMapping(const JsonReader& in, const char* key, std::vector<os::IdMapping>* out) {
-  in.Each(key, [&](const JsonReader& item) {
-    os::IdMapping& mapping = out->emplace_back();
-    item.ReadInt("containerID", &mapping.container_id);
-    item.ReadInt("hostID", &mapping.host_id);
-    item.ReadInt("size", &mapping.length);
-    if (mapping.length == 0) item.Fail("size", "must not be 0");
-    for (const uint32_t first : {mapping.container_id, mapping.host_id}) {
-      // 2^32-1 is no id.
-      if (uint64_t{first} + mapping.length > UINT32_MAX)
-        item.Fail("size", "reaches past the last id");
+// semver.org 2.0.0: MAJOR.MINOR.PATCH, then "-pre.release" and "+build".
+bool IsSemanticVersion(absl::string_view version) {
+  constexpr absl::string_view kDigits = "0123456789";
+  version = version.substr(0, version.find('+'));
+  const size_t dash = version.find('-');
+  if (dash == version.size() - 1) return false;
+  const std::vector<absl::string_view> numbers = absl::StrSplit(version.substr(0, dash), '.');
+  if (numbers.size() != 3) return false;
+  for (absl::string_view number : numbers) {
+    if (number.empty() || number.find_first_not_of(kDigits) != absl::string_view::npos ||
+        (number.size() > 1 && number[0] == '0')) {
+      return false;
     }
-  });
+  }
+  return true;
 }
 
-void ReadMappings(const JsonReader& in, os::UserMappings* out) {
-  ReadMapping(in, "uidMappings", &out->uids);
-  ReadMapping(in, "gidMappings", &out->gids);
-  if (out->uids.empty() != out->gids.empty()) {
-    in.Fail(out->uids.empty() ? "uidMappings" : "gidMappings", "is needed beside the other");
+void ReadVersion(const JsonReader& in, std::string* out) {
+  in.Require("ociVersion", out);
+  if (!IsSemanticVersion(*out)) {
+    in.Fail("ociVersion", absl::StrCat("is no semantic version: \"", *out, "\""));
+  }
+  if (!absl::StartsWith(*out, "1.")) {
+    in.Fail("ociVersion", absl::StrCat("not a version 1: ", *out));
   }
 }
 
 void ReadMount(const JsonReader& in, Mount* out) {
   ReadMappings(in, &out->mappings);
   in.Require("destination", &out->destination);
-  if (!absl::StartsWith(out->destination, "/")) in.Fail("destination", "must be an absolute path");
+  if (out->destination.empty()) in.Fail("destination", "must not be empty");
+  // Deprecated, and to be read so.
+  if (!absl::StartsWith(out->destination, "/")) out->destination.insert(0, "/");
   in.Read("type", &out->type);
   in.Read("source", &out->source);
   in.Read("options", &out->options);
 }
 
-void ReadDeviceRule(const JsonReader& in, os::CgroupLimits::DeviceRule* out) {
-  in.Read("allow", &out->allow);
-  std::string type = "a";
-  in.Read("type", &type);
-  if (type != "a" && type != "b" && type != "c") in.Fail("type", "must be a, b or c");
-  out->type = type.empty() ? 'a' : type[0];
-  in.ReadInt("major", &out->major);
-  in.ReadInt("minor", &out->minor);
-  in.Read("access", &out->access);
-}
-
-void ReadResources(const JsonReader& in, os::CgroupLimits* out) {
-  in.Refuse({"blockIO", "network", "rdma"});
-  const JsonReader cpu = in.Object("cpu");
-  cpu.Refuse({"realtimeRuntime", "realtimePeriod", "idle", "burst"});
-  cpu.ReadInt("shares", &out->cpu_shares);
-  cpu.ReadInt("quota", &out->cpu_quota_us);
-  cpu.ReadInt("period", &out->cpu_period_us);
-  cpu.Read("cpus", &out->cpuset_cpus);
-  cpu.Read("mems", &out->cpuset_mems);
-  const JsonReader memory = in.Object("memory");
-  memory.Refuse({"reservation", "kernel", "kernelTCP", "swappiness", "disableOOMKiller",
-                 "useHierarchy", "checkBeforeUpdate"});
-  memory.ReadInt("limit", &out->memory_bytes);
-  memory.ReadInt("swap", &out->memory_swap_bytes);
-  in.Object("pids").ReadInt("limit", &out->pids_max);
-  in.Each("hugepageLimits", [&](const JsonReader& item) {
-    std::string size;
-    uint64_t limit = 0;
-    item.Require("pageSize", &size);
-    item.ReadInt("limit", &limit);
-    out->hugepage_bytes[size] = limit;
+void ReadHookList(const JsonReader& in, const char* kind, std::vector<Hook>* out) {
+  in.Each(kind, [&](const JsonReader& item) {
+    Hook& hook = out->emplace_back();
+    item.Require("path", &hook.path);
+    if (!absl::StartsWith(hook.path, "/")) item.Fail("path", "must be an absolute path");
+    item.Read("args", &hook.args);
+    item.Read("env", &hook.env);
+    item.ReadInt("timeout", &hook.timeout_seconds);
+    if (hook.timeout_seconds.value_or(1) <= 0) item.Fail("timeout", "must be greater than zero");
   });
-  in.Read("unified", &out->unified);
-  in.Each("devices",
-          [&](const JsonReader& item) { ReadDeviceRule(item, &out->devices.emplace_back()); });
 }
 
-void ReadDevice(const JsonReader& in, Device* out) {
-  in.Require("path", &out->path);
-  if (!absl::StartsWith(out->path, "/")) in.Fail("path", "must be an absolute path");
-  std::string type;
-  in.Require("type", &type);
-  if (type != "c" && type != "b" && type != "u" && type != "p") {
-    return in.Fail("type", "must be c, b, u or p");
-  }
-  out->type = type[0];
-  in.ReadInt("major", &out->major);
-  in.ReadInt("minor", &out->minor);
-  in.ReadInt("fileMode", &out->file_mode);
-  in.ReadInt("uid", &out->uid);
-  in.ReadInt("gid", &out->gid);
+void ReadHooks(const JsonReader& in, Hooks* out) {
+  ReadHookList(in, "prestart", &out->prestart);
+  ReadHookList(in, "createRuntime", &out->create_runtime);
+  ReadHookList(in, "createContainer", &out->create_container);
+  ReadHookList(in, "startContainer", &out->start_container);
+  ReadHookList(in, "poststart", &out->poststart);
+  ReadHookList(in, "poststop", &out->poststop);
 }
 
-void ReadLinux(const JsonReader& in, Linux* out) {
-  ReadMappings(in, &out->mappings);
-  in.Refuse({"seccomp", "mountLabel", "intelRdt", "personality", "timeOffsets", "netDevices",
-             "memoryPolicy"});
-  std::set<NamespaceType> seen;
-  in.Each("namespaces", [&](const JsonReader& item) {
-    std::string name;
-    Namespace ns;
-    item.Require("type", &name);
-    const std::optional<int> type = NamespaceNumber(name);
-    if (!type.has_value()) return item.Fail("type", absl::StrCat("unknown: ", name));
-    ns.type = static_cast<NamespaceType>(*type);
-    item.Read("path", &ns.path);
-    if (!seen.insert(ns.type).second) item.Fail("type", absl::StrCat("appears twice: ", name));
-    out->namespaces.push_back(std::move(ns));
-  });
-  in.Each("devices",
-          [&](const JsonReader& item) { ReadDevice(item, &out->devices.emplace_back()); });
-  in.Read("cgroupsPath", &out->cgroups_path);
-  ReadResources(in.Object("resources"), &out->resources);
-  in.Read("sysctl", &out->sysctl);
-  in.Read("maskedPaths", &out->masked_paths);
-  in.Read("readonlyPaths", &out->readonly_paths);
-  in.Read("rootfsPropagation", &out->rootfs_propagation);
+void ReadName(const JsonReader& in, const char* key, std::string* out) {
+  constexpr size_t kLongest = 64;  // sethostname(2)
+  in.Read(key, out);
+  if (out->size() > kLongest) in.Fail(key, absl::StrCat("is longer than ", kLongest, " bytes"));
 }
 
 // Undoes what SpecToJson did: code points U+0000 to U+00FF back to one byte each.
@@ -230,18 +136,17 @@ absl::StatusOr<Spec> SpecFromJson(const nlohmann::json& value) {
   Spec spec;
   absl::Status error;
   const JsonReader in(&value, "", &error);
-  in.Refuse({"hooks", "domainname"});
-  in.Require("ociVersion", &spec.oci_version);
-  if (error.ok() && !absl::StartsWith(spec.oci_version, "1.")) {
-    in.Fail("ociVersion", absl::StrCat("not a version 1: ", spec.oci_version));
-  }
-  if (!in.Has("process")) in.Fail("process", "is required");
-  ReadProcess(in.Object("process"), &spec.process);
+  ReadVersion(in, &spec.oci_version);
+  spec.has_process = in.Has("process");
+  if (spec.has_process) ReadProcess(in.Object("process"), &spec.process);
+  if (!in.Has("root")) in.Fail("root", "is required");
   const JsonReader root = in.Object("root");
-  root.Read("path", &spec.root_path);
+  root.Require("path", &spec.root_path);
   root.Read("readonly", &spec.root_readonly);
-  in.Read("hostname", &spec.hostname);
+  ReadName(in, "hostname", &spec.hostname);
+  ReadName(in, "domainname", &spec.domainname);
   in.Each("mounts", [&](const JsonReader& item) { ReadMount(item, &spec.mounts.emplace_back()); });
+  ReadHooks(in.Object("hooks"), &spec.hooks);
   in.Read("annotations", &spec.annotations);
   ReadLinux(in.Object("linux"), &spec.linux_);
   if (!error.ok()) return error;
@@ -250,8 +155,35 @@ absl::StatusOr<Spec> SpecFromJson(const nlohmann::json& value) {
 }
 
 absl::StatusOr<Spec> ParseSpec(absl::string_view json) {
+  RETURN_IF_ERROR(CheckJson(json));
   ASSIGN_OR_RETURN(const nlohmann::json value, ParseJsonObject(json));
   return SpecFromJson(value);
+}
+
+absl::StatusOr<Process> ParseProcess(absl::string_view json) {
+  RETURN_IF_ERROR(CheckJson(json));
+  ASSIGN_OR_RETURN(const nlohmann::json value, ParseJsonObject(json));
+  Process process;
+  absl::Status error;
+  ReadProcess(JsonReader(&value, "", &error), &process);
+  if (!error.ok()) return error;
+  return process;
+}
+
+std::vector<std::string> Warnings(const Spec& spec) {
+  const Capabilities& sets = spec.process.capabilities;
+  std::vector<std::string> warnings;
+  for (const auto& [name, set] :
+       {std::pair("bounding", &sets.bounding), std::pair("effective", &sets.effective),
+        std::pair("inheritable", &sets.inheritable), std::pair("permitted", &sets.permitted),
+        std::pair("ambient", &sets.ambient)}) {
+    for (const std::string& capability : *set) {
+      if (os::CapabilityNumber(capability).ok()) continue;
+      warnings.push_back(
+          absl::StrCat("process.capabilities.", name, ": ", capability, " is unknown: left out"));
+    }
+  }
+  return warnings;
 }
 
 }  // namespace berth::shim::oci

@@ -1,6 +1,7 @@
 // The OCI runtime specification's config.json as typed values: the part that Berth's shim acts on
-// (https://github.com/opencontainers/runtime-spec, config.md and config-linux.md, 1.2). ParseSpec
-// refuses what it cannot honour, naming the JSON path. Values; thread-safe.
+// (https://github.com/opencontainers/runtime-spec, config.md and config-linux.md, 1.3). The reader
+// knows the text alone, nothing of this host: what this kernel or this runtime cannot do is refused
+// by who applies it (shim/create_*.cc, base/os/cgroup.h). Values; thread-safe.
 #pragma once
 
 #include <sys/types.h>
@@ -88,7 +89,7 @@ enum class NamespaceType { kPid, kNetwork, kMount, kIpc, kUts, kUser, kCgroup, k
 
 struct Namespace {
   NamespaceType type = NamespaceType::kPid;
-  std::string path;  // "" = a new one. "fd:N" = the inherited fd N (Berth's own launch)
+  std::string path;  // absolute; "" = a new one
 };
 
 struct Device {
@@ -166,6 +167,7 @@ struct Hooks {
 
 struct Spec {
   std::string oci_version = "1.2.0";
+  bool has_process = true;  // a document may leave it out until "start"
   Process process;
   std::string root_path;
   bool root_readonly = false;
@@ -177,10 +179,20 @@ struct Spec {
   Linux linux_;
 };
 
-// InvalidArgument: "process.args: must not be empty", with the JSON path first. Bytes that are not
+// InvalidArgument: "process.args: must not be empty", with the JSON path first. Unknown properties
+// and null are as if absent; a name that appears twice in an object is refused. Bytes that are not
 // UTF-8 (env values are bytes in CRI) travel as the Latin-1 escapes that ToJson writes; see its
 // definition.
 absl::StatusOr<Spec> ParseSpec(absl::string_view json);
 std::string ToJson(const Spec& spec);
+
+// One object of the document alone, as runc's "exec --process" and "update --resources" take it;
+// paths in errors begin below it ("memory.limit: ...").
+absl::StatusOr<Process> ParseProcess(absl::string_view json);
+absl::StatusOr<os::CgroupLimits> ParseResources(absl::string_view json);
+
+// What the specification has a runtime warn of and go on without: capabilities that this kernel
+// does not know. "process.capabilities.bounding: CAP_MOON is unknown: left out".
+std::vector<std::string> Warnings(const Spec& spec);
 
 }  // namespace berth::shim::oci
