@@ -46,6 +46,7 @@ absl::StatusOr<shim::Launch> PrepareLaunch(Core& core, const ContainerId& id, co
   launch.seccomp_program = std::move(plan.seccomp_program);
   launch.log = std::move(log);
   launch.keep_stdin_open = plan.keep_stdin_open;
+  launch.log_limits = core.options.log_limits;
   return launch;
 }
 

@@ -13,8 +13,24 @@ void LogFailure(absl::string_view what, const ContainerId& id, const absl::Statu
 }
 
 absl::string_view ReasonOf(const shim::ExitRecord& exit) {
-  if (exit.oom_killed) return "OOMKilled";
+  if (exit.oom != shim::OomLevel::kNone) return "OOMKilled";
   return exit.exit_code == 0 ? "Completed" : "Error";
+}
+
+absl::string_view MessageOf(const shim::ExitRecord& exit) {
+  switch (exit.oom) {
+    case shim::OomLevel::kNone:
+      return "";
+    case shim::OomLevel::kContainer:
+      return "out of memory: killed at the container's limit";
+    case shim::OomLevel::kPod:
+      return "out of memory: killed at the limit of its pod";
+    case shim::OomLevel::kNode:
+      return "out of memory: killed at the limit of the node, above its pod";
+    case shim::OomLevel::kUnknown:
+      return "out of memory: killed";
+  }
+  return "";
 }
 
 absl::Status Commit(Core& core, const ContainerPtr& container, int exit_code, int64_t finished_at,
@@ -62,7 +78,7 @@ void OnShimEvent(Core& core, const ContainerId& id, shim::WatchEvent event) {
 }
 
 absl::Status RecordExit(Core& core, const ContainerPtr& container, const shim::ExitRecord& exit) {
-  return Commit(core, container, exit.exit_code, exit.finished_at, ReasonOf(exit), "");
+  return Commit(core, container, exit.exit_code, exit.finished_at, ReasonOf(exit), MessageOf(exit));
 }
 
 absl::Status RecordExit(Core& core, const ContainerPtr& container, int exit_code,

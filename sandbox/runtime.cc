@@ -94,6 +94,7 @@ class RuntimeImpl : public Runtime {
     counts.quarantined = core_->store.CountQuarantined().value_or(0);
     return counts;
   }
+  std::vector<LogDrops> DroppedLogs() const override { return sandbox::DroppedLogs(*core_); }
   absl::Status NetworkReady() const override { return core_->network.Ready(); }
   bool HasUserNamespaces() const override { return core_->facts.has_user_namespaces; }
 

@@ -38,6 +38,7 @@ struct RuntimeOptions {
   std::string default_runtime_handler = "berth";
   uint64_t shm_bytes = 64 << 20;
   bool volatile_overlays = true;
+  shim::LogLimits log_limits;  // of every container
   absl::Duration create_timeout = absl::Seconds(60);
   absl::Duration attach_timeout = absl::Minutes(5);  // all plugins of a pod's network together
   absl::Duration detach_timeout = absl::Minutes(1);
@@ -53,6 +54,13 @@ struct RuntimeCounts {
   int containers = 0;
   int running = 0;
   uint64_t quarantined = 0;
+};
+
+// What a running container's log had no room for.
+struct LogDrops {
+  std::string container;
+  uint64_t lines = 0;
+  uint64_t bytes = 0;
 };
 
 class Runtime {
@@ -100,6 +108,9 @@ class Runtime {
       const cri::ListPodSandboxStatsRequest& request) = 0;
 
   virtual RuntimeCounts Counts() const = 0;
+  // Of the containers that lost something. Asks each shim, for at most a second in all: not for a
+  // thread that must not wait.
+  virtual std::vector<LogDrops> DroppedLogs() const = 0;
   // Whether a pod can be given a network; else why not.
   virtual absl::Status NetworkReady() const = 0;
   // Whether pods may have user namespaces on this host.

@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <iostream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/os/file.h"
+#include "base/os/process.h"
 #include "sandbox/runtime.h"
 #include "sandbox/testing/fakes.h"
 #include "tests/fixtures/leak.h"
@@ -254,15 +257,36 @@ TEST_F(RuntimeRootTest, ADaemonThatComesBackFindsWhatRunsAndWhatEnded) {
   EXPECT_EQ(Status(created).status().exit_code(), 5);
 }
 
+// With a PID namespace of its own, and with its pod's, where the kernel does not end it with its
+// first process.
 TEST_F(RuntimeRootTest, AKilledShimTakesItsContainerAlong) {
-  const std::string pod = Run(PodConfig());
-  const std::string id = CreateAndStart(pod, Shell("main", "sleep 1000 & exec sleep 1000"));
-  const auto stored = ContainerFromStored(store_->Load(kContainerKind)->at(0));
-  ASSERT_TRUE(stored.ok());
-  ASSERT_EQ(kill(stored->shim_pid(), SIGKILL), 0);
-  ASSERT_TRUE(AwaitExited(id));
-  EXPECT_EQ(Status(id).status().reason(), "ShimLost");
-  EXPECT_EQ(Status(id).status().exit_code(), 137);
+  for (const cri::NamespaceMode mode : {cri::CONTAINER, cri::POD}) {
+    SCOPED_TRACE(cri::NamespaceMode_Name(mode));
+    const auto options = [mode](auto* config) {
+      config->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
+          mode);
+    };
+    cri::PodSandboxConfig pod_config = PodConfig();
+    options(&pod_config);
+    const std::string pod = Run(pod_config);
+    cri::ContainerConfig config =
+        Shell("main", "(sleep 1000 &); sleep 1000 & echo all; exec sleep 1000");
+    options(&config);
+    const std::string id = CreateAndStart(pod, config);
+    const auto stored = ContainerFromStored(store_->Load(kContainerKind)->at(0));
+    ASSERT_TRUE(stored.ok());
+    const absl::Time killed = absl::Now();
+    ASSERT_EQ(kill(stored->shim_pid(), SIGKILL), 0);
+    ASSERT_TRUE(AwaitExited(id));
+    std::cout << "from the kill of the shim to the recorded end, " << cri::NamespaceMode_Name(mode)
+              << ": " << absl::Now() - killed << std::endl;
+    EXPECT_EQ(Status(id).status().reason(), "ShimLost");
+    EXPECT_EQ(Status(id).status().exit_code(), 137);
+    // Recorded after the kill: all of it is dead by then.
+    EXPECT_TRUE(os::IsDead(stored->init_pid()));
+    EXPECT_TRUE(cgroups_->Pids(stored->cgroups_path())->empty());
+    Remove(pod);
+  }
 }
 
 TEST_F(RuntimeRootTest, AGivenCgroupParentIsUsedAndMadeAncestorsGoAgain) {

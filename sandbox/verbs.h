@@ -40,6 +40,9 @@ absl::StatusOr<cri::PodSandboxStatsResponse> PodSandboxStats(
 cri::ListPodSandboxStatsResponse ListPodSandboxStats(
     Core& core, const cri::ListPodSandboxStatsRequest& request);
 
+// What running containers' shims say of their logs.
+std::vector<LogDrops> DroppedLogs(const Core& core);
+
 // Makes records and reality agree (reconcile.cc). Once, before any verb.
 absl::Status Reconcile(Core& core);
 

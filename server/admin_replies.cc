@@ -83,6 +83,10 @@ std::string MetricsText(const AdminParts& parts) {
   gauges.running_containers = counts.running;
   gauges.quarantined_records = static_cast<int64_t>(counts.quarantined);
   gauges.images = static_cast<int64_t>(parts.images->List().size());
+  for (const sandbox::LogDrops& drops : parts.runtime->DroppedLogs()) {
+    gauges.log_drops.push_back(
+        {drops.container, static_cast<double>(drops.lines), static_cast<double>(drops.bytes)});
+  }
   parts.edge->FillGauges(&gauges);
   return parts.metrics->Text(gauges);
 }

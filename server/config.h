@@ -64,6 +64,13 @@ struct RuntimeServiceConfig {
   int64_t oom_score_adj = -999;
 };
 
+// 0: no limit.
+struct ContainerLogConfig {
+  int64_t max_bytes = 0;
+  int64_t rate_bytes_per_second = 0;
+  int64_t burst_bytes = 1ll << 20;
+};
+
 struct Config {
   std::string data_dir = "/var/lib/berth";
   std::string run_dir = "/run/berth";
@@ -72,6 +79,7 @@ struct Config {
   ImageServiceConfig image;
   RuntimeServiceConfig runtime;
   NetworkConfig network;
+  ContainerLogConfig container_log;
   std::string failpoints;  // only in builds with failpoints
 
   // Where each key that is not at its default was set: "server.cri_socket" -> "file:line:column".

@@ -14,6 +14,7 @@ namespace berth::server {
 namespace {
 
 using Check = TextOption::Check;
+constexpr int64_t kKiB = 1ll << 10;
 constexpr int64_t kMiB = 1ll << 20;
 constexpr int64_t kGiB = 1ll << 30;
 
@@ -125,6 +126,20 @@ std::vector<Option> NetworkOptions() {
   };
 }
 
+std::vector<Option> ContainerLogOptions() {
+  return {
+      {"container_log.max_mib", "",
+       NumberOption{BERTH_FIELD(int64_t, container_log.max_bytes), 0, 1 << 20, kMiB},
+       "a container's log file at this size takes no more until it is rotated; 0: no limit"},
+      {"container_log.rate_kib_per_second", "",
+       NumberOption{BERTH_FIELD(int64_t, container_log.rate_bytes_per_second), 0, 1 << 20, kKiB},
+       "what a container may log on average; the rest is dropped and counted; 0: no limit"},
+      {"container_log.burst_kib", "",
+       NumberOption{BERTH_FIELD(int64_t, container_log.burst_bytes), 64, 1 << 20, kKiB},
+       "what it may log at once, with a rate"},
+  };
+}
+
 std::vector<Option> RuntimeOptionTable() {
   return {
       {"runtime.cgroup_root", "cgroup-root",
@@ -231,7 +246,8 @@ const std::vector<Option>& Options() {
   static const auto* options = [] {
     auto* all = new std::vector<Option>;
     for (std::vector<Option> part :
-         {PathOptions(), ServerOptions(), ImageOptions(), NetworkOptions(), RuntimeOptionTable()}) {
+         {PathOptions(), ServerOptions(), ImageOptions(), NetworkOptions(), RuntimeOptionTable(),
+          ContainerLogOptions()}) {
       all->insert(all->end(), part.begin(), part.end());
     }
 #if BERTH_FAILPOINTS

@@ -70,6 +70,9 @@ sandbox::RuntimeOptions SandboxOptions(const Config& config, const FileLimit& fi
   options.default_runtime_handler = config.runtime.default_handler;
   options.shm_bytes = static_cast<uint64_t>(config.runtime.shm_bytes);
   options.volatile_overlays = config.runtime.volatile_overlays;
+  options.log_limits = {static_cast<uint64_t>(config.container_log.max_bytes),
+                        static_cast<uint64_t>(config.container_log.rate_bytes_per_second),
+                        static_cast<uint64_t>(config.container_log.burst_bytes)};
   options.create_timeout = config.runtime.create_timeout;
   options.kill_timeout = config.runtime.kill_timeout;
   if (files.hard != 0) {

@@ -87,6 +87,7 @@ class FakeRuntime final : public sandbox::Runtime {
     return sandbox::cri::ListPodSandboxStatsResponse();
   }
   sandbox::RuntimeCounts Counts() const override { return {1, 2, 1, 0}; }
+  std::vector<sandbox::LogDrops> DroppedLogs() const override { return {}; }
   Ok NetworkReady() const override {
     return absl::FailedPreconditionError("no CNI configuration in /etc/cni/net.d");
   }

@@ -174,16 +174,20 @@ TEST(MetricsTest, AnsweredCallsAndCountsAreInTheText) {
   Gauges gauges;
   gauges.containers = 5;
   gauges.running_containers = 3;
+  gauges.log_drops = {{"c0ffee", 12, 345}};
   const std::string text = metrics.Text(gauges);
   for (const char* line :
        {"berth_rpc_duration_seconds_count{code=\"OK\",method=\"Version\"} 2",
         "berth_rpc_duration_seconds_bucket{code=\"OK\",method=\"Version\",le=\"0.005\"} 2",
         "berth_rpc_duration_seconds_count{code=\"DEADLINE_EXCEEDED\",method=\"ExecSync\"} 1",
+        "berth_container_log_lines_dropped_total{container=\"c0ffee\"} 12",
+        "berth_container_log_bytes_dropped_total{container=\"c0ffee\"} 345",
         "berth_containers{state=\"running\"} 3", "berth_containers{state=\"other\"} 2",
         // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one line, the version within
         "berth_build_info{version=\"" BERTH_VERSION "\"} 1", "process_open_fds "}) {
     EXPECT_TRUE(absl::StrContains(text, line)) << line << "\n" << text;
   }
+  EXPECT_FALSE(absl::StrContains(metrics.Text(Gauges()), "c0ffee")) << "it is gone by now";
 }
 
 }  // namespace

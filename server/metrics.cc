@@ -109,11 +109,26 @@ std::string Metrics::Text(const Gauges& gauges) const {
   f.in_flight.Set(static_cast<double>(gauges.calls_in_flight));
   f.threads.Add({{"pool", "lifecycle"}}).Set(static_cast<double>(gauges.lifecycle_threads));
   f.threads.Add({{"pool", "waiting"}}).Set(static_cast<double>(gauges.waiting_threads));
+  // Made anew: a family keeps the labels of containers that are gone.
+  prometheus::Registry drops;
+  auto& lines = prometheus::BuildCounter()
+                    .Name("berth_container_log_lines_dropped_total")
+                    .Help("Log lines of a running container that its log had no room for.")
+                    .Register(drops);
+  auto& bytes = prometheus::BuildCounter()
+                    .Name("berth_container_log_bytes_dropped_total")
+                    .Help("Bytes of text in those lines.")
+                    .Register(drops);
+  for (const Gauges::LogDrops& of : gauges.log_drops) {
+    lines.Add({{"container", of.container}}).Increment(of.lines);
+    bytes.Add({{"container", of.container}}).Increment(of.bytes);
+  }
   const ProcessUse use = ReadProcessUse();
   f.resident.Set(static_cast<double>(use.resident_bytes));
   f.fds.Set(static_cast<double>(use.open_fds));
   f.process_threads.Set(static_cast<double>(use.threads));
-  return prometheus::TextSerializer().Serialize(f.registry.Collect());
+  const prometheus::TextSerializer serializer;
+  return serializer.Serialize(f.registry.Collect()) + serializer.Serialize(drops.Collect());
 }
 
 }  // namespace berth::server

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -21,6 +22,12 @@ struct Gauges {
   int64_t calls_in_flight = 0;
   int64_t lifecycle_threads = 0;
   int64_t waiting_threads = 0;
+  struct LogDrops {  // since the container was created
+    std::string container;
+    double lines = 0;
+    double bytes = 0;
+  };
+  std::vector<LogDrops> log_drops;
 };
 
 // This process, from /proc/self.

@@ -40,6 +40,12 @@ uint64_t TimeoutMillis(absl::Duration timeout) {
       std::max<int64_t>(1, absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1)))));
 }
 
+OomLevel OomLevelOf(const Reply& reply) {
+  return reply.oom_killed <= static_cast<uint32_t>(OomLevel::kNode)
+             ? static_cast<OomLevel>(reply.oom_killed)
+             : OomLevel::kUnknown;
+}
+
 }  // namespace
 
 absl::StatusOr<ShimState> Client::State(Deadline deadline) const {
@@ -54,13 +60,13 @@ absl::StatusOr<ShimState> Client::State(Deadline deadline) const {
       break;
     case protocol::Phase::kExited:
       state.phase = ShimPhase::kExited;
-      state.exit =
-          ExitRecord{reply.exit_code, reply.signal, reply.finished_at, reply.oom_killed != 0};
+      state.exit = ExitRecord{reply.exit_code, reply.signal, reply.finished_at, OomLevelOf(reply)};
       break;
   }
   state.init_pid = reply.init_pid;
   state.log_bytes = reply.log_bytes;
   state.log_lines_dropped = reply.log_lines_dropped;
+  state.log_bytes_dropped = reply.log_bytes_dropped;
   return state;
 }
 

@@ -17,12 +17,21 @@
 
 namespace berth::shim {
 
+// Something of the container was killed for want of memory: at whose limit.
+enum class OomLevel {
+  kNone = 0,
+  kContainer = 1,
+  kPod = 2,
+  kNode = 3,     // a limit above the pod's, or the host had no memory left
+  kUnknown = 4,  // says a shim of 0.1.0
+};
+
 // How a container ended; written by the shim to <run dir>/exit before it tells anyone.
 struct ExitRecord {
   int exit_code = 0;        // 0..255; 128 + signal when killed by one
   int signal = 0;           // 0 = exited by itself
   int64_t finished_at = 0;  // wall clock, nanoseconds
-  bool oom_killed = false;
+  OomLevel oom = OomLevel::kNone;
 };
 
 enum class ShimPhase { kCreated, kRunning, kExited };
@@ -33,6 +42,7 @@ struct ShimState {
   std::optional<ExitRecord> exit;
   uint64_t log_bytes = 0;
   uint64_t log_lines_dropped = 0;
+  uint64_t log_bytes_dropped = 0;  // of text
 };
 
 struct ExecOptions {

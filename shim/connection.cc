@@ -146,6 +146,8 @@ absl::Status StatusOf(const Reply& reply) {
       return absl::ResourceExhaustedError("shim has too many execs under way");
     case Code::kTimedOut:
       return absl::DeadlineExceededError("time is up, everything it started was killed");
+    case Code::kPaused:
+      return absl::FailedPreconditionError("the container is paused");
     case Code::kFailed:
       return absl::InternalError(absl::StrCat(step, ": ", os::ErrnoText(reply.error)));
   }

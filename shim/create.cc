@@ -111,11 +111,17 @@ absl::StatusOr<Created> Create(const LaunchDocument& document, const NamespacePl
                  start_time};
 }
 
-bool IsMemory(absl::string_view controllers) {
+bool HasController(absl::string_view controllers, absl::string_view wanted) {
   for (absl::string_view name : absl::StrSplit(controllers, ',')) {
-    if (name == "memory") return true;
+    if (name == wanted) return true;
   }
   return false;
+}
+
+// Where groups of execs change nothing: in a hierarchy without a controller, else by the count of
+// processes, which adds up from below. Not in the freezer's, by which the container is killed.
+bool TakesExecGroups(absl::string_view controllers) {
+  return absl::StartsWith(controllers, "name=") || controllers == "pids";
 }
 
 absl::StatusOr<monitor::MonitorState> MakeState(const LaunchDocument& document,
@@ -146,10 +152,16 @@ absl::StatusOr<monitor::MonitorState> MakeState(const LaunchDocument& document,
   state.plan_fd = created.plan.get();
   state.cgroup_v2_fd = document.cgroup_v2 ? static_cast<int>(kCgroupV2Fd) : -1;
   state.cgroup_v1_memory = -1;
+  state.cgroup_v1_exec = -1;
   for (const auto& [controllers, fd] : document.cgroup_v1) {
-    if (IsMemory(controllers)) state.cgroup_v1_memory = state.cgroup_v1_count;
+    if (HasController(controllers, "memory")) state.cgroup_v1_memory = state.cgroup_v1_count;
+    if (!document.cgroup_v2 && TakesExecGroups(controllers)) {
+      state.cgroup_v1_exec = state.cgroup_v1_count;
+    }
     state.cgroup_v1_fds[state.cgroup_v1_count++] = fd;
   }
+  const LogLimits& limits = document.log_limits;
+  state.log_limits = {limits.file_bytes, limits.rate_bytes, limits.burst_bytes};
   state.private_pid_namespace = (namespaces.all & CLONE_NEWPID) != 0 ? 1 : 0;
   return state;
 }

@@ -53,17 +53,21 @@ absl::StatusOr<StoredExit> ParseExitRecord(absl::string_view text) {
     if (field.first != kNames[i]) return Malformed(absl::StrCat("no ", kNames[i]));
     values[i] = field.second;
   }
-  if (values[0] != "1") return Malformed("unknown version");
+  // Version 1, of shims that 0.1.0 started, does not know at whose limit something was killed.
+  const bool first_version = values[0] == "1";
+  if (!first_version && values[0] != "2") return Malformed("unknown version");
   if (!IsBootId(values[1])) return Malformed("bad boot_id");
   StoredExit stored{values[1], {}};
   ASSIGN_OR_RETURN(const int64_t code, Number(values[2], kNames[2], 255));
   ASSIGN_OR_RETURN(const int64_t signal, Number(values[3], kNames[3], 64));
   ASSIGN_OR_RETURN(stored.exit.finished_at, Number(values[4], kNames[4], INT64_MAX));
-  ASSIGN_OR_RETURN(const int64_t oom, Number(values[5], kNames[5], 1));
+  ASSIGN_OR_RETURN(
+      const int64_t oom,
+      Number(values[5], kNames[5], first_version ? 1 : static_cast<int64_t>(OomLevel::kNode)));
   if (signal != 0 && code != 128 + signal) return Malformed("code and signal do not agree");
   stored.exit.exit_code = static_cast<int>(code);
   stored.exit.signal = static_cast<int>(signal);
-  stored.exit.oom_killed = oom == 1;
+  stored.exit.oom = first_version && oom == 1 ? OomLevel::kUnknown : static_cast<OomLevel>(oom);
   return stored;
 }
 

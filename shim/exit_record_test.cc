@@ -17,6 +17,8 @@
 namespace berth::shim {
 namespace {
 
+using monitor::OomLevel;
+
 constexpr char kBootId[] = "01234567-89ab-cdef-0123-456789abcdef";
 
 std::string Format(const monitor::ExitFacts& facts) {
@@ -25,8 +27,10 @@ std::string Format(const monitor::ExitFacts& facts) {
 }
 
 TEST(ExitRecordTest, WhatTheMonitorWritesIsReadBack) {
-  const std::vector<monitor::ExitFacts> all = {
-      {0, 0, 0, false}, {37, 0, 1795473252123456789, false}, {137, 9, 5, true}, {255, 0, 1, false}};
+  const std::vector<monitor::ExitFacts> all = {{0, 0, 0, OomLevel::kNone},
+                                               {37, 0, 1795473252123456789, OomLevel::kPod},
+                                               {137, 9, 5, OomLevel::kContainer},
+                                               {255, 0, 1, OomLevel::kNode}};
   for (const monitor::ExitFacts& facts : all) {
     const absl::StatusOr<StoredExit> stored = ParseExitRecord(Format(facts));
     ASSERT_TRUE(stored.ok()) << stored.status();
@@ -34,16 +38,16 @@ TEST(ExitRecordTest, WhatTheMonitorWritesIsReadBack) {
     EXPECT_EQ(stored->exit.exit_code, facts.exit_code);
     EXPECT_EQ(stored->exit.signal, facts.signal);
     EXPECT_EQ(stored->exit.finished_at, facts.finished_at);
-    EXPECT_EQ(stored->exit.oom_killed, facts.oom_killed);
+    EXPECT_EQ(static_cast<int>(stored->exit.oom), static_cast<int>(facts.oom));
   }
 }
 
 TEST(ExitRecordTest, LongestRecordFitsIntoItsLimit) {
-  EXPECT_LT(Format({255, 64, INT64_MAX, true}).size(), monitor::kExitRecordLimit);
+  EXPECT_LT(Format({255, 64, INT64_MAX, OomLevel::kNode}).size(), monitor::kExitRecordLimit);
 }
 
 TEST(ExitRecordTest, EveryCutAndEveryChangeIsDataLoss) {
-  const std::string good = Format({137, 9, 1795473252123456789, true});
+  const std::string good = Format({137, 9, 1795473252123456789, OomLevel::kContainer});
   for (size_t i = 0; i < good.size(); ++i) {
     const absl::StatusOr<StoredExit> cut = ParseExitRecord(good.substr(0, i));
     EXPECT_EQ(cut.status().code(), absl::StatusCode::kDataLoss) << i;
@@ -52,13 +56,13 @@ TEST(ExitRecordTest, EveryCutAndEveryChangeIsDataLoss) {
     EXPECT_EQ(ParseExitRecord(bad).status().code(), absl::StatusCode::kDataLoss) << i;
   }
   for (const auto& [from, to] :
-       std::vector<std::pair<std::string, std::string>>{{"berth-exit 1", "berth-exit 2"},
+       std::vector<std::pair<std::string, std::string>>{{"berth-exit 2", "berth-exit 3"},
                                                         {"exit_code 137", "exit_code 256"},
                                                         {"exit_code 137", "exit_code 0137"},
                                                         {"exit_code 137", "exit_code +137"},
                                                         {"exit_code 137", "exit_code 138"},
                                                         {"signal 9", "signal 65"},
-                                                        {"oom_killed 1", "oom_killed 2"},
+                                                        {"oom_killed 1", "oom_killed 4"},
                                                         {"finished_at 1", "finished_at -1"},
                                                         {"end\n", "end\n\n"},
                                                         {"01234567-", "0123456g-"}}) {
@@ -66,6 +70,17 @@ TEST(ExitRecordTest, EveryCutAndEveryChangeIsDataLoss) {
     ASSERT_NE(bad, good);
     EXPECT_EQ(ParseExitRecord(bad).status().code(), absl::StatusCode::kDataLoss) << to;
   }
+}
+
+TEST(ExitRecordTest, TheFirstVersionDoesNotNameTheLevel) {
+  const std::string second = Format({137, 9, 5, OomLevel::kContainer});
+  const auto stored =
+      ParseExitRecord(absl::StrReplaceAll(second, {{"berth-exit 2", "berth-exit 1"}}));
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  EXPECT_EQ(stored->exit.oom, shim::OomLevel::kUnknown);
+  EXPECT_FALSE(ParseExitRecord(absl::StrReplaceAll(second, {{"berth-exit 2", "berth-exit 1"},
+                                                            {"killed 1", "killed 2"}}))
+                   .ok());
 }
 
 class ExitFileTest : public ::testing::Test {
@@ -85,16 +100,16 @@ class ExitFileTest : public ::testing::Test {
 TEST_F(ExitFileTest, RecordAppearsWholeUnderItsNameOnly) {
   const int reserved = monitor::ReserveExitFile(dir_fd_);
   ASSERT_GE(reserved, 0);
-  ASSERT_EQ(monitor::WriteExitFile(dir_fd_, reserved, {3, 0, 7, false}, kBootId), 0);
+  ASSERT_EQ(monitor::WriteExitFile(dir_fd_, reserved, {3, 0, 7, OomLevel::kNone}, kBootId), 0);
   close(reserved);
   const absl::StatusOr<std::string> text = os::ReadFileAt(dir_fd_, "exit", 4096);
   ASSERT_TRUE(text.ok()) << text.status();
-  EXPECT_EQ(*text, Format({3, 0, 7, false}));
+  EXPECT_EQ(*text, Format({3, 0, 7, OomLevel::kNone}));
   EXPECT_EQ(os::ListDir(dir_fd_, ".").value(), std::vector<std::string>{"exit"});
 }
 
 TEST_F(ExitFileTest, RecordIsWrittenWithoutAReservationToo) {
-  ASSERT_EQ(monitor::WriteExitFile(dir_fd_, -1, {3, 0, 7, false}, kBootId), 0);
+  ASSERT_EQ(monitor::WriteExitFile(dir_fd_, -1, {3, 0, 7, OomLevel::kNone}, kBootId), 0);
   EXPECT_TRUE(ParseExitRecord(os::ReadFileAt(dir_fd_, "exit", 4096).value()).ok());
 }
 

@@ -22,6 +22,13 @@ void ReadRoot(const oci::JsonReader& in, OverlayRoot* out) {
   in.Read("volatile", &out->is_volatile);
 }
 
+// Absent, as in documents of before, it is no limit.
+void ReadLogLimits(const oci::JsonReader& in, LogLimits* out) {
+  in.ReadInt("fileBytes", &out->file_bytes);
+  in.ReadInt("rateBytes", &out->rate_bytes);
+  in.ReadInt("burstBytes", &out->burst_bytes);
+}
+
 void ReadFds(const oci::JsonReader& in, LaunchDocument* out) {
   in.Each("cgroupV1", [&](const oci::JsonReader& item) {
     auto& [controllers, fd] = out->cgroup_v1.emplace_back("", -1);
@@ -57,6 +64,10 @@ std::string ToJson(const LaunchDocument& document) {
               {"oomScoreAdj", document.oom_score_adj},
               {"keepStdinOpen", document.keep_stdin_open},
               {"cgroupV2", document.cgroup_v2},
+              {"logLimits",
+               {{"fileBytes", document.log_limits.file_bytes},
+                {"rateBytes", document.log_limits.rate_bytes},
+                {"burstBytes", document.log_limits.burst_bytes}}},
               {"spec", oci::SpecToJson(document.spec)},
               {"root",
                {{"lowers", document.root.lowers},
@@ -92,6 +103,7 @@ absl::StatusOr<LaunchDocument> ParseLaunchDocument(absl::string_view json) {
   if (!error.ok()) return Annotate(error, "launch document");
   ASSIGN_OR_RETURN(document.spec, oci::SpecFromJson(*spec));
   ReadRoot(in.Object("root"), &document.root);
+  ReadLogLimits(in.Object("logLimits"), &document.log_limits);
   ReadFds(in, &document);
   if (!error.ok()) return Annotate(error, "launch document");
   return document;

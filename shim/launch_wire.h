@@ -35,6 +35,7 @@ struct LaunchDocument {
   std::string boot_id;
   int oom_score_adj = 0;  // of the shim itself
   bool keep_stdin_open = false;
+  LogLimits log_limits;
   std::vector<std::pair<std::string, int>> cgroup_v1;          // {controllers, directory fd}
   bool cgroup_v2 = false;                                      // kCgroupV2Fd is there
   std::vector<std::pair<int, int>> mount_trees;                // {index into spec.mounts, fd}

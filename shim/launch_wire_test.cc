@@ -14,6 +14,7 @@ LaunchDocument Document() {
   document.boot_id = "b00t";
   document.oom_score_adj = -998;
   document.keep_stdin_open = true;
+  document.log_limits = {1 << 20, 4096, 65536};
   document.cgroup_v1 = {{"cpu,cpuacct", 16}, {"name=systemd", 17}};
   document.cgroup_v2 = true;
   document.mount_trees = {{0, 18}};
@@ -30,6 +31,9 @@ TEST(LaunchWireTest, WhatIsWrittenParsesToTheSameText) {
   EXPECT_EQ(again->mount_trees, Document().mount_trees);
   EXPECT_EQ(again->namespaces, Document().namespaces);
   EXPECT_FALSE(again->root.is_volatile);
+  EXPECT_EQ(again->log_limits.file_bytes, 1U << 20);
+  EXPECT_EQ(again->log_limits.rate_bytes, 4096U);
+  EXPECT_EQ(again->log_limits.burst_bytes, 65536U);
 }
 
 TEST(LaunchWireTest, AnotherVersionIsRefused) {

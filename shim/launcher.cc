@@ -303,6 +303,7 @@ absl::Status LauncherImpl::PutLaunch(Launch launch, UniqueFd run_dir, Handover* 
   document.boot_id = boot_id_;
   document.oom_score_adj = oom_score_adj_;
   document.keep_stdin_open = launch.keep_stdin_open;
+  document.log_limits = launch.log_limits;
   for (auto& [index, tree] : launch.mount_trees) {
     document.mount_trees.emplace_back(index, handover->PutExtra(std::move(tree)));
   }

@@ -26,6 +26,14 @@ struct OverlayRoot {
   bool is_volatile = true;          // no syncfs of the host's disk at unmount
 };
 
+// What the shim lets a container write to its log; 0: no limit. docs/operations.md,
+// [container_log].
+struct LogLimits {
+  uint64_t file_bytes = 0;   // of one file, until it is rotated
+  uint64_t rate_bytes = 0;   // a second
+  uint64_t burst_bytes = 0;  // at once, with a rate
+};
+
 struct Launch {
   ContainerId id;
   oci::Spec spec;  // spec.root_path is ignored: the overlay is the root
@@ -37,6 +45,7 @@ struct Launch {
   std::string seccomp_program;   // ready sock_filter bytes; "" = unconfined
   os::UniqueFd log;              // CRI log file, opened O_APPEND; invalid = no log
   bool keep_stdin_open = false;  // ContainerConfig.stdin
+  LogLimits log_limits;
 };
 
 struct Launched {

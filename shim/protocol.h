@@ -44,6 +44,7 @@ enum class Code : int32_t {
   kTooMany = 4,     // connections or execs
   kTimedOut = 5,    // kExec: killed, everything it started is gone
   kFailed = 6,      // step, error
+  kPaused = 7,      // kExec: the container is frozen
 };
 
 enum class Phase : uint32_t { kCreated = 0, kRunning = 1, kExited = 2 };
@@ -60,10 +61,11 @@ struct Reply {
   int64_t finished_at;  // wall clock, nanoseconds
   uint64_t log_bytes;
   uint64_t log_lines_dropped;
-  uint32_t oom_killed;
+  uint32_t oom_killed;  // 0: no; at whose limit: 1 the container's, 2 its pod's, 3 the node's
   uint32_t reserved;
-  char step[64];     // NUL-terminated
-  char detail[256];  // NUL-terminated
+  char step[56];               // NUL-terminated
+  uint64_t log_bytes_dropped;  // shims of 0.1.0 leave it 0
+  char detail[256];            // NUL-terminated
 };
 static_assert(sizeof(Reply) == 384);
 

@@ -59,14 +59,28 @@ TEST_F(PureV1Test, ContainerRunsExecsAndEnds) {
   EXPECT_EQ(c.AwaitExit().exit_code, 137);
 }
 
-TEST_F(PureV1Test, ExecThatTimesOutIsKilled) {
+TEST_F(PureV1Test, ExecThatTimesOutIsKilledWithAllThatItStarted) {
   TestContainer c(host_.get(), {"/bin/sleep", "1000"});
   c.Run();
   ExecOptions options;
-  options.args = {"/bin/sleep", "1000"};
-  options.timeout = absl::Milliseconds(100);
+  // Twice forked away, in sessions of their own, and one that goes on forking.
+  options.args = Shell(
+      "for i in 1 2 3 4; do (busybox setsid sleep 1000 &); done; (while :; do "
+      "(sleep 0.01 &); done) & sleep 1000");
+  options.timeout = absl::Milliseconds(500);
   EXPECT_EQ(c.client().ExecSync(options).status().code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(c.Pids(), SizeIs(1));
+}
+
+TEST_F(PureV1Test, AFrozenContainerRefusesExecsAndCanBeKilled) {
+  TestContainer c(host_.get(), Shell("sleep 1000 & sleep 1000"));
+  c.Run();
+  ASSERT_TRUE(host_->cgroups().Freeze(c.group(), TestContainer::Soon()).ok());
+  ExecOptions options;
+  options.args = {"/bin/true"};
+  EXPECT_EQ(c.client().ExecSync(options).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(c.client().KillAll(TestContainer::Soon()).ok());
+  EXPECT_EQ(c.AwaitExit().exit_code, 137);
 }
 
 TEST_F(PureV1Test, WhatTheFirstProcessLeavesDiesWithIt) {

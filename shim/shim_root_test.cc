@@ -27,7 +27,7 @@ TEST_F(ShimTest, ContainerRunsLogsAndExitsWithItsCode) {
   const ExitRecord exit = c.AwaitExit();
   EXPECT_EQ(exit.exit_code, 37);
   EXPECT_EQ(exit.signal, 0);
-  EXPECT_FALSE(exit.oom_killed);
+  EXPECT_EQ(exit.oom, OomLevel::kNone);
   EXPECT_THAT(c.Log(), ::testing::UnorderedElementsAre("stdout F out", "stderr F err"));
 }
 
@@ -153,13 +153,13 @@ TEST_F(ShimTest, KillAllEndsTheContainer) {
   EXPECT_EQ(c.AwaitExit().exit_code, 137);
 }
 
-TEST_F(ShimTest, OomKillIsFlagged) {
+TEST_F(ShimTest, AnOomKillAtItsOwnLimitIsTheContainers) {
   TestContainer c(host_, Shell("x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done"));
   c.spec().linux_.resources.memory_bytes = 24 << 20;
   c.Run();
   const ExitRecord exit = c.AwaitExit();
   EXPECT_EQ(exit.exit_code, 137);
-  EXPECT_TRUE(exit.oom_killed);
+  EXPECT_EQ(exit.oom, OomLevel::kContainer);
 }
 
 TEST_F(ShimTest, MonitorIgnoresTerminationSignals) {

@@ -87,7 +87,7 @@ WatchEvent TestHost::AwaitEvent(const ContainerId& id) {
 }
 
 TestContainer::TestContainer(TestHost* host, std::vector<std::string> args)
-    : host_(host), id_(ContainerId::New()), launch_{id_, {}, {}, {}, {}, "", {}, false} {
+    : host_(host), id_(ContainerId::New()), launch_{id_} {
   const std::string dir = absl::StrCat("containers/", id_.str());
   launch_.root.lowers = {"layers/busybox"};
   launch_.root.upper = dir + "/upper";
@@ -146,7 +146,7 @@ ExitRecord TestContainer::AwaitExit() {
   const absl::StatusOr<std::optional<ExitRecord>> exit = client().ReadExit(os::BootId().value());
   EXPECT_TRUE(exit.ok()) << exit.status();
   EXPECT_TRUE(exit.ok() && exit->has_value()) << "no exit record";
-  return exit.ok() && exit->has_value() ? **exit : ExitRecord{-1, -1, -1, false};
+  return exit.ok() && exit->has_value() ? **exit : ExitRecord{-1, -1, -1, OomLevel::kNone};
 }
 
 absl::Status TestContainer::Remove() {

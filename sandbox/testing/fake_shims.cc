@@ -193,7 +193,8 @@ void FakeShims::Edit(const std::string& id, const std::function<void(Shim&)>& ed
 
 void FakeShims::EndLocked(Shim& shim, int code, int signal, bool oom) {
   shim.phase = shim::ShimPhase::kExited;
-  shim.exit = shim::ExitRecord{code, signal, 4242, oom};
+  shim.exit =
+      shim::ExitRecord{code, signal, 4242, oom ? shim::OomLevel::kPod : shim::OomLevel::kNone};
 }
 
 void FakeShims::Exit(const std::string& id, int code, bool oom) {

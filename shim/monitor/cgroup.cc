@@ -34,37 +34,26 @@ int64_t FindValue(const char* text, const char* key) {
   return -1;
 }
 
-int64_t ReadValue(int dir_fd, const char* name, const char* key) {
-  const int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return -1;
-  char text[kFileLimit];
-  const ssize_t n = read(fd, text, sizeof text - 1);
-  (void)close(fd);
-  if (n <= 0) return -1;
-  text[n] = '\0';
-  return FindValue(text, key);
-}
-
-// Calls `f(pid)` for each pid that cgroup.procs names in its first 4 KiB; callers repeat. The
-// count of them.
+// Calls `f(pid)` for each pid in cgroup.procs. The count of them.
 template <typename F>
 int ForEachPid(int dir_fd, F f) {
   const int fd = openat(dir_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
   char text[kFileLimit];
   int count = 0;
-  const ssize_t n = read(fd, text, sizeof text - 1);
-  (void)close(fd);
-  if (n <= 0) return 0;
-  text[n] = '\0';
-  for (char* line = text; *line != '\0'; ++count) {
-    char* end = strchr(line, '\n');
-    if (end == nullptr) break;  // cut in the middle of a number
-    *end = '\0';
-    const pid_t pid = atoi(line);
-    if (pid > 0) f(pid);
-    line = end + 1;
+  size_t had = 0;  // of a number that the last read cut
+  for (ssize_t n; (n = read(fd, text + had, sizeof text - 1 - had)) > 0;) {
+    text[had + static_cast<size_t>(n)] = '\0';
+    char* line = text;
+    for (char* end; (end = strchr(line, '\n')) != nullptr; line = end + 1, ++count) {
+      *end = '\0';
+      const pid_t pid = atoi(line);
+      if (pid > 0) f(pid);
+    }
+    had = strlen(line);
+    memmove(text, line, had);
   }
+  (void)close(fd);
   return count;
 }
 
@@ -94,10 +83,45 @@ void ExecGroupName(uint32_t number, char (&name)[16]) {
 
 }  // namespace
 
-void KillCgroup(const MonitorState& state) {
-  if (state.cgroup_v2_fd >= 0 && WriteFile(state.cgroup_v2_fd, "cgroup.kill", "1")) return;
+int64_t ReadValue(int dir_fd, const char* name, const char* key) {
+  if (dir_fd < 0) return -1;
+  const int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  char text[kFileLimit];
+  const ssize_t n = read(fd, text, sizeof text - 1);
+  (void)close(fd);
+  if (n <= 0) return -1;
+  text[n] = '\0';
+  return FindValue(text, key);
+}
+
+bool IsFrozen(const MonitorState& state) {
+  if (ReadValue(state.cgroup_v2_fd, "cgroup.events", "frozen") == 1) return true;
   bool has_freezer = false;
   const int group = KillGroupFd(state, &has_freezer);
+  if (!has_freezer) return false;
+  const int fd = openat(group, "freezer.state", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  char text[16];
+  const ssize_t n = read(fd, text, sizeof text);
+  (void)close(fd);
+  return n > 0 && text[0] == 'F';  // FROZEN, FREEZING; else THAWED
+}
+
+void ThawV1(const MonitorState& state) {
+  bool has_freezer = false;
+  const int group = KillGroupFd(state, &has_freezer);
+  if (has_freezer) (void)WriteFile(group, "freezer.state", "THAWED");
+}
+
+void KillCgroup(const MonitorState& state) {
+  bool has_freezer = false;
+  const int group = KillGroupFd(state, &has_freezer);
+  if (state.cgroup_v2_fd >= 0 && WriteFile(state.cgroup_v2_fd, "cgroup.kill", "1")) {
+    // Frozen by v2 a process dies all the same; by v1, beside it, not before it is thawed.
+    if (has_freezer) (void)WriteFile(group, "freezer.state", "THAWED");
+    return;
+  }
   if (group < 0) return;
   if (has_freezer) (void)WriteFile(group, "freezer.state", "FROZEN");  // else the caller repeats
   (void)ForEachPid(group, [](pid_t pid) { (void)kill(pid, SIGKILL); });
@@ -124,14 +148,6 @@ bool IsPopulated(int events_fd) {
   return FindValue(text, "populated") != 0;
 }
 
-bool WasOomKilled(const MonitorState& state) {
-  if (state.cgroup_v1_memory >= 0 && state.cgroup_v1_memory < state.cgroup_v1_count) {
-    const int group = state.cgroup_v1_fds[state.cgroup_v1_memory];
-    return ReadValue(group, "memory.oom_control", "oom_kill") > 0;
-  }
-  return state.cgroup_v2_fd >= 0 && ReadValue(state.cgroup_v2_fd, "memory.events", "oom_kill") > 0;
-}
-
 ExecGroup MakeExecGroup(int group_fd, uint32_t* last_number) {
   char name[16];
   for (int attempt = 0; group_fd >= 0 && attempt < 16; ++attempt) {
@@ -156,6 +172,27 @@ bool RemoveExecGroup(int group_fd, uint32_t number) {
   return unlinkat(group_fd, name, AT_REMOVEDIR) == 0 || errno != EBUSY;
 }
 
-void KillExecGroup(int exec_group_fd) { (void)WriteFile(exec_group_fd, "cgroup.kill", "1"); }
+int ExecParent(const MonitorState& state) {
+  if (state.cgroup_v2_fd >= 0) return state.cgroup_v2_fd;
+  bool has_freezer = false;
+  (void)KillGroupFd(state, &has_freezer);
+  // Without a freezer the container is killed by what its first hierarchy lists: all must be there.
+  const bool usable = has_freezer && state.cgroup_v1_exec >= 0;
+  return usable ? state.cgroup_v1_fds[state.cgroup_v1_exec] : -1;
+}
+
+void KillExecGroup(const MonitorState& state, int exec_group_fd) {
+  if (WriteFile(exec_group_fd, "cgroup.kill", "1")) return;
+  bool has_freezer = false;
+  const int freezer = KillGroupFd(state, &has_freezer);
+  const bool running = has_freezer && !IsFrozen(state);
+  if (running) (void)WriteFile(freezer, "freezer.state", "FROZEN");  // else the caller repeats
+  (void)ForEachPid(exec_group_fd, [](pid_t pid) { (void)kill(pid, SIGKILL); });
+  if (running) (void)WriteFile(freezer, "freezer.state", "THAWED");
+}
+
+bool IsEmptyV1(int group_fd) {
+  return ForEachPid(group_fd, [](pid_t) {}) == 0;
+}
 
 }  // namespace berth::shim::monitor

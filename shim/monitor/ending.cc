@@ -79,7 +79,7 @@ void Monitor::Finish() {
   log_.Flush(Stream::kStderr);
   OnChildren();  // execs died with the rest: their clients get their own answer
   for (int i = 0; i < exec_end_; ++i) FinishKilledExec(&execs_[i]);
-  facts_.oom_killed = WasOomKilled(state_);
+  facts_.oom = FindOomLevel(state_, oom_watch_);
   // Without a record the watchers are not told: the daemon then sees a shim that went without a
   // word, which is what it must assume.
   const bool recorded = WriteExitFile(state_.run_dir_fd, exit_fd_, facts_, state_.boot_id) == 0;

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -17,6 +18,8 @@ namespace {
 using protocol::Code;
 using protocol::Op;
 using protocol::Reply;
+
+constexpr int64_t kMillisecond = 1000000;
 
 // Maps the arguments memfd and turns its offsets into pointers, in a private copy. nullptr when
 // it is not what protocol.h says.
@@ -69,6 +72,8 @@ bool Monitor::OpenTasks() {
 
 void Monitor::HandleExec(int index, Received* received) {
   if (stage_ != Stage::kRunning) return AnswerCode(index, Op::kExec, Code::kWrongPhase);
+  // It would stand still before its first instruction.
+  if (IsFrozen(state_)) return AnswerCode(index, Op::kExec, Code::kPaused);
   int slot = 0;
   while (slot < kMaxExecs && execs_[slot].used) ++slot;
   if (slot == kMaxExecs) return AnswerCode(index, Op::kExec, Code::kTooMany);
@@ -108,9 +113,22 @@ int Monitor::StartExec(Exec* exec, char* const* argv, const Received& received) 
   if (!OpenTasks() || fstat(state_.plan_fd, &st) != 0) return errno;
   void* plan = mmap(nullptr, st.st_size, PROT_READ, MAP_PRIVATE, state_.plan_fd, 0);
   if (plan == MAP_FAILED) return errno;
-  const ExecGroup group = MakeExecGroup(state_.cgroup_v2_fd, &last_group_);
+  const ExecGroup group = MakeExecGroup(ExecParent(state_), &last_group_);
   exec->group_fd = group.fd;
   exec->group_number = group.number;
+  int tasks_fds[kMaxCgroupV1];
+  memcpy(tasks_fds, tasks_fds_, sizeof tasks_fds);
+  const bool is_v1 = state_.cgroup_v2_fd < 0;
+  int group_tasks = -1;
+  if (is_v1 && group.fd >= 0) {
+    group_tasks = openat(group.fd, "tasks", O_WRONLY | O_CLOEXEC);
+    if (group_tasks < 0) {
+      const int error = errno;
+      (void)munmap(plan, st.st_size);
+      return error;
+    }
+    tasks_fds[state_.cgroup_v1_exec] = group_tasks;
+  }
 
   child::ExecRequest request{};
   request.plan = plan;
@@ -120,11 +138,12 @@ int Monitor::StartExec(Exec* exec, char* const* argv, const Received& received) 
   request.stdout_fd = received.fds[1];
   request.stderr_fd = received.fds[2];
   request.init_pidfd = state_.init_pidfd;
-  request.tasks_fds = tasks_fds_;
+  request.tasks_fds = tasks_fds;
   request.tasks_count = state_.cgroup_v1_count;
-  request.cgroup_fd = group.fd >= 0 ? group.fd : state_.cgroup_v2_fd;
+  request.cgroup_fd = is_v1 ? -1 : group.fd >= 0 ? group.fd : state_.cgroup_v2_fd;
   child::ExecStarted started{-1, -1, -1};
   const int error = child::StartExec(request, &started);
+  CloseFd(&group_tasks);
   (void)munmap(plan, st.st_size);
   exec->pid = started.pid;
   exec->pidfd = started.pidfd;
@@ -136,9 +155,9 @@ int Monitor::StartExec(Exec* exec, char* const* argv, const Received& received) 
 void Monitor::KillExec(Exec* exec) {
   exec->killed = true;
   if (exec->group_fd >= 0) {
-    KillExecGroup(exec->group_fd);
+    KillExecGroup(state_, exec->group_fd);
   } else {
-    // Pure v1: there is no group that holds just this exec. ESRCH: it has ended by itself.
+    // There is no group that holds just this exec. ESRCH: it has ended by itself.
     (void)syscall(SYS_pidfd_send_signal, exec->pidfd, SIGKILL, nullptr, 0);
   }
 }
@@ -170,9 +189,25 @@ void Monitor::FinishKilledExec(Exec* exec) {
   AnswerCode(index, Op::kExec, Code::kTimedOut);
 }
 
+// v1 has no notification that reaches here: kill what forked meanwhile and look again.
+void Monitor::RecheckExecs() {
+  exec_recheck_at_ = 0;
+  for (int i = 0; i < exec_end_; ++i) {
+    Exec& exec = execs_[i];
+    if (!exec.used || !exec.killed || !exec.reaped) continue;
+    KillExecGroup(state_, exec.group_fd);
+    FinishKilledExec(&exec);
+  }
+}
+
 // From the first call on a change of the answer is an event. (Reading the file arms it.)
 bool Monitor::IsGroupAlive(Exec* exec) {
   if (exec->group_fd < 0) return false;
+  if (state_.cgroup_v2_fd < 0) {
+    if (IsEmptyV1(exec->group_fd)) return false;
+    exec_recheck_at_ = MonotonicNow() + 5 * kMillisecond;
+    return true;
+  }
   if (exec->events_fd < 0) {
     exec->events_fd = OpenEvents(exec->group_fd);
     const uint32_t slot = static_cast<uint32_t>(exec - execs_);
@@ -186,7 +221,7 @@ bool Monitor::IsGroupAlive(Exec* exec) {
 // What the process left running in its group goes on; the group is removed at a later exec, or with
 // the container.
 void Monitor::ReleaseExec(Exec* exec) {
-  if (exec->group_fd >= 0 && !RemoveExecGroup(state_.cgroup_v2_fd, exec->group_number) &&
+  if (exec->group_fd >= 0 && !RemoveExecGroup(ExecParent(state_), exec->group_number) &&
       left_group_count_ < kMaxLeftGroups) {
     left_groups_[left_group_count_++] = exec->group_number;
   }
@@ -203,7 +238,7 @@ void Monitor::ReleaseExec(Exec* exec) {
 void Monitor::SweepGroups() {
   int kept = 0;
   for (int i = 0; i < left_group_count_; ++i) {
-    if (!RemoveExecGroup(state_.cgroup_v2_fd, left_groups_[i])) {
+    if (!RemoveExecGroup(ExecParent(state_), left_groups_[i])) {
       left_groups_[kept++] = left_groups_[i];
     }
   }

@@ -3,38 +3,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
+
+#include "shim/monitor/text.h"
 
 namespace berth::shim::monitor {
 namespace {
 
-char* PutText(char* p, const char* text) {
-  const size_t size = strlen(text);
-  memcpy(p, text, size);  // NOLINT(bugprone-not-null-terminated-result): more text follows
-  return p + size;
-}
-
-char* PutNumber(char* p, int64_t value) {
-  char digits[20];
-  int n = 0;
-  uint64_t rest = value < 0 ? 0 : static_cast<uint64_t>(value);  // a record holds none below 0
-  do {
-    digits[n++] = static_cast<char>('0' + rest % 10);
-  } while ((rest /= 10) != 0);
-  while (n > 0) *p++ = digits[--n];
-  return p;
+// A record holds no number below 0.
+char* PutValue(char* p, int64_t value) {
+  return PutNumber(p, value < 0 ? 0 : static_cast<uint64_t>(value));
 }
 
 }  // namespace
 
 size_t FormatExitRecord(const ExitFacts& facts, const char* boot_id, char* out) {
-  char* p = PutText(out, "berth-exit 1\nboot_id ");
+  char* p = PutText(out, "berth-exit 2\nboot_id ");
   p = PutText(p, boot_id);
-  p = PutNumber(PutText(p, "\nexit_code "), facts.exit_code);
-  p = PutNumber(PutText(p, "\nsignal "), facts.signal);
-  p = PutNumber(PutText(p, "\nfinished_at "), facts.finished_at);
-  p = PutText(PutText(p, "\noom_killed "), facts.oom_killed ? "1" : "0");
+  p = PutValue(PutText(p, "\nexit_code "), facts.exit_code);
+  p = PutValue(PutText(p, "\nsignal "), facts.signal);
+  p = PutValue(PutText(p, "\nfinished_at "), facts.finished_at);
+  p = PutValue(PutText(p, "\noom_killed "), static_cast<int64_t>(facts.oom));
   p = PutText(p, "\nend\n");
   return static_cast<size_t>(p - out);
 }

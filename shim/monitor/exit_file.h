@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shim/monitor/oom.h"
+
 namespace berth::shim::monitor {
 
 constexpr char kExitFile[] = "exit";
@@ -16,7 +18,7 @@ struct ExitFacts {
   int32_t exit_code;
   int32_t signal;
   int64_t finished_at;  // wall clock, nanoseconds
-  bool oom_killed;
+  OomLevel oom;
 };
 
 // Bytes written to `out`, which holds kExitRecordLimit.

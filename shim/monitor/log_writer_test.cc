@@ -180,14 +180,123 @@ TEST_F(LogWriterTest, ReleasedMemoryKeepsAnUnfinishedLine) {
   EXPECT_THAT(Records(log_), ElementsAre("stdout F a", "stdout F " + text + "!"));
 }
 
-TEST_F(LogWriterTest, FullDiskDropsWholeRecordsAndCountsThem) {
+TEST_F(LogWriterTest, FullDiskDropsWholeRecordsCountsAndReportsThem) {
   const int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
   writer_->Reopen(full);
-  Say(Stream::kStdout, "a\nb\nc\n");
-  EXPECT_EQ(writer_->records_dropped(), 3U);
+  Say(Stream::kStdout, "a\nb\nccc\n");
+  EXPECT_EQ(writer_->lines_dropped(), 3U);
+  EXPECT_EQ(writer_->bytes_dropped(), 5U);
   writer_->Reopen(DupCloexec(log_));
   Say(Stream::kStdout, "d\n");
-  EXPECT_THAT(Records(log_), ElementsAre("stdout F d"));
+  EXPECT_THAT(Records(log_),
+              ElementsAre("stdout F [berth: 3 lines, 5 bytes dropped: no space left for the log]",
+                          "stdout F d"));
+  EXPECT_EQ(writer_->lines_dropped(), 3U);
+}
+
+TEST_F(LogWriterTest, WhatEachStreamLostIsReportedInThatStream) {
+  writer_->Reopen(open("/dev/full", O_WRONLY | O_CLOEXEC));
+  Say(Stream::kStderr, "lost\n");
+  writer_->Reopen(DupCloexec(log_));
+  Say(Stream::kStdout, "out\n");
+  EXPECT_THAT(Records(log_),
+              ElementsAre("stderr F [berth: 1 lines, 4 bytes dropped: no space left for the log]",
+                          "stdout F out"));
+}
+
+class LogLimitTest : public LogWriterTest {
+ protected:
+  LogLimitTest() {
+    g_now = 1000 * kSecond;
+    writer_->SetClock([] { return g_now; });
+  }
+  static constexpr int64_t kSecond = 1000000000;
+  static int64_t g_now;
+};
+int64_t LogLimitTest::g_now = 0;
+
+TEST_F(LogLimitTest, AFileAtItsLimitTakesNoMoreUntilItIsReopened) {
+  writer_->SetLimits({4096, 0, 0});
+  const std::string line(100, 'x');
+  for (int i = 0; i < 100; ++i) Say(Stream::kStdout, line + "\n");
+  std::vector<std::string> records = Records(log_);
+  const size_t fit = 4096 / (kRecordHeader + line.size() + 1);
+  ASSERT_EQ(records.size(), fit + 1);
+  EXPECT_EQ(records.back(),
+            "stdout F [berth: the log has reached its limit of 4096 bytes: output is dropped "
+            "until it is rotated]");
+  Say(Stream::kStderr, "small\n");
+  EXPECT_EQ(writer_->lines_dropped(), 101 - fit);
+  const int second = NewFile();
+  writer_->Reopen(DupCloexec(second));
+  Say(Stream::kStdout, "on\n");
+  EXPECT_THAT(
+      Records(second),
+      ElementsAre(absl::StrCat("stdout F [berth: ", 100 - fit, " lines, ", (100 - fit) * 100,
+                               " bytes dropped: log size limit]"),
+                  "stderr F [berth: 1 lines, 5 bytes dropped: log size limit]", "stdout F on"));
+  close(second);
+}
+
+TEST_F(LogLimitTest, WhatTheFileHoldsAlreadyCountsAndATruncationMakesRoom) {
+  char name[] = "/tmp/berth-log-XXXXXX";
+  const int file = mkostemp(name, O_APPEND | O_CLOEXEC);
+  ASSERT_GE(file, 0);
+  ASSERT_EQ(unlink(name), 0);
+  ASSERT_EQ(ftruncate(file, 4000), 0);
+  writer_->SetLimits({4096, 0, 0});
+  writer_->Reopen(DupCloexec(file));
+  Say(Stream::kStdout, std::string(100, 'x') + "\n");
+  EXPECT_EQ(writer_->lines_dropped(), 1U);
+  ASSERT_EQ(ftruncate(file, 0), 0);
+  Say(Stream::kStdout, "fits\n");
+  EXPECT_THAT(
+      Records(file),
+      ElementsAre("stdout F [berth: 1 lines, 100 bytes dropped: log size limit]", "stdout F fits"));
+  close(file);
+}
+
+TEST_F(LogLimitTest, BeyondTheRateEverythingIsDroppedForASecondAndThenItGoesOn) {
+  writer_->SetLimits({0, 100 << 10, 64 << 10});
+  const std::string line(1000, 'x');
+  const size_t fit = (64 << 10) / (kRecordHeader + line.size() + 1);
+  for (size_t i = 0; i < fit + 10; ++i) Say(Stream::kStdout, line + "\n");
+  Say(Stream::kStderr, "small\n");
+  EXPECT_EQ(Records(log_).size(), fit);
+  EXPECT_EQ(writer_->lines_dropped(), 11U);
+  g_now += kSecond - 1;
+  Say(Stream::kStdout, "still not\n");
+  EXPECT_EQ(writer_->lines_dropped(), 12U);
+  g_now += 1;
+  Say(Stream::kStdout, "again\n");
+  const std::vector<std::string> records = Records(log_);
+  ASSERT_EQ(records.size(), fit + 2);
+  EXPECT_EQ(records[fit], "stdout F [berth: 11 lines, 10009 bytes dropped: log rate limit]");
+  EXPECT_EQ(records[fit + 1], "stdout F again");
+  // The quiet container: what it lost is said when it is idle.
+  writer_->ReportDrops();
+  EXPECT_EQ(Records(log_).back(), "stderr F [berth: 1 lines, 5 bytes dropped: log rate limit]");
+}
+
+TEST_F(LogLimitTest, OverAMinuteTheRateIsWhatComesThrough) {
+  writer_->SetLimits({0, 10 << 10, 64 << 10});
+  const std::string line(1000, 'x');
+  for (int i = 0; i < 6000; ++i) {
+    Say(Stream::kStdout, line + "\n");
+    g_now += kSecond / 100;
+  }
+  EXPECT_LE(writer_->bytes_written(), (64U + 60 * 10 + 16) << 10);
+  EXPECT_GE(writer_->bytes_written(), (60U * 10 - 32) << 10);
+}
+
+TEST_F(LogLimitTest, TheEndOfAStreamReportsWhatIsStillMissing) {
+  writer_->SetLimits({200, 0, 0});
+  Say(Stream::kStdout, std::string(300, 'x') + "\nrest");
+  End(Stream::kStdout);
+  EXPECT_THAT(Records(log_),
+              ElementsAre("stdout F [berth: the log has reached its limit of 200 bytes: output is "
+                          "dropped until it is rotated]",
+                          "stdout F [berth: 2 lines, 304 bytes dropped: log size limit]"));
 }
 
 // RLIMIT_FSIZE gives what a disk does that fills up in the middle of a record: a short write.
@@ -205,9 +314,13 @@ TEST_F(LogWriterTest, ShortWriteLeavesNoTornRecord) {
   Say(Stream::kStdout, "fits\nis torn by the limit of one hundred bytes\nlast\n");
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   (void)signal(SIGXFSZ, SIG_DFL);
-  EXPECT_EQ(writer_->records_dropped(), 2U);
+  EXPECT_EQ(writer_->lines_dropped(), 2U);
   Say(Stream::kStdout, "again\n");
-  EXPECT_THAT(Records(file), ElementsAre("stdout F fits", "stdout F again"));
+  EXPECT_THAT(
+      Records(file),
+      ElementsAre("stdout F fits",
+                  "stdout F [berth: 2 lines, 45 bytes dropped: the log could not be written]",
+                  "stdout F again"));
   EXPECT_EQ(writer_->bytes_written(), Content(file).size());
   close(file);
 }
@@ -215,7 +328,7 @@ TEST_F(LogWriterTest, ShortWriteLeavesNoTornRecord) {
 TEST_F(LogWriterTest, WithoutALogEverythingIsReadAndNothingCounts) {
   writer_->Open(-1);
   Say(Stream::kStderr, std::string(100000, 'x') + "\n");
-  EXPECT_EQ(writer_->records_dropped(), 0U);
+  EXPECT_EQ(writer_->lines_dropped(), 0U);
   EXPECT_EQ(writer_->bytes_written(), 0U);
 }
 

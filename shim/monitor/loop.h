@@ -20,6 +20,7 @@
 #include "shim/child/exec.h"
 #include "shim/monitor/exit_file.h"
 #include "shim/monitor/log_writer.h"
+#include "shim/monitor/oom.h"
 #include "shim/monitor/state.h"
 #include "shim/protocol.h"
 
@@ -110,6 +111,7 @@ class Monitor {
   void KillExec(Exec* exec);
   void OnExecReaped(Exec* exec, int status);
   void FinishKilledExec(Exec* exec);
+  void RecheckExecs();
   bool IsGroupAlive(Exec* exec);
   void ReleaseExec(Exec* exec);
   void SweepGroups();
@@ -129,6 +131,7 @@ class Monitor {
   bool start_failed_;
   child::ChildFailure start_failure_;
   ExitFacts facts_;
+  OomWatch oom_watch_;
   int exit_fd_;  // reserved
   int epoll_fd_;
   int children_fd_;  // signalfd of SIGCHLD
@@ -141,8 +144,9 @@ class Monitor {
   uint32_t last_group_;
   uint32_t left_groups_[kMaxLeftGroups];  // exec groups in which something still runs
   int left_group_count_;
-  int64_t idle_at_;     // give buffers back; 0: not set
-  int64_t recheck_at_;  // look again whether the cgroup is empty (v1 cannot tell)
+  int64_t idle_at_;          // give buffers back; 0: not set
+  int64_t recheck_at_;       // look again whether the cgroup is empty (v1 cannot tell)
+  int64_t exec_recheck_at_;  // the same, for groups of killed execs
   int64_t drain_until_;
   int64_t drain_limit_;
   Exec execs_[kMaxExecs];

@@ -79,7 +79,9 @@ bool Monitor::Prepare() {
   sigaddset(&children, SIGCHLD);
   // NOLINTNEXTLINE(concurrency-mt-unsafe): the monitor has one thread
   if (sigprocmask(SIG_SETMASK, &children, nullptr) != 0) return false;
+  log_.SetLimits(state_.log_limits);
   log_.Open(state_.log_fd);
+  StartOomWatch(state_, &oom_watch_);
   events_fd_ = -1;
   exit_fd_ = ReserveExitFile(state_.run_dir_fd);
   spare_fd_ = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
@@ -132,7 +134,7 @@ void Monitor::Dispatch(Source source, uint32_t index) {
 
 int Monitor::NextTimeout() const {
   int64_t next = INT64_MAX;
-  const int64_t times[] = {idle_at_, recheck_at_, drain_until_};
+  const int64_t times[] = {idle_at_, recheck_at_, exec_recheck_at_, drain_until_};
   for (int64_t t : times) {
     if (t != 0 && t < next) next = t;
   }
@@ -155,12 +157,14 @@ void Monitor::OnTime() {
   const int64_t now = MonotonicNow();
   if (idle_at_ != 0 && now >= idle_at_) {
     idle_at_ = 0;
+    log_.ReportDrops();
     log_.ReleaseMemory();
   }
   for (int i = 0; exec_count_ > 0 && i < exec_end_; ++i) {
     Exec& exec = execs_[i];
     if (exec.used && !exec.killed && exec.deadline != 0 && now >= exec.deadline) KillExec(&exec);
   }
+  if (exec_recheck_at_ != 0 && now >= exec_recheck_at_) RecheckExecs();
   if (recheck_at_ != 0 && now >= recheck_at_) CheckEmpty();
   if (drain_until_ != 0 && now >= drain_until_) Finish();
 }

@@ -183,6 +183,7 @@ void Monitor::HandleSignal(int index, int signal_number) {
       errno != ESRCH) {
     return AnswerError(index, Op::kSignal, "send signal", errno);
   }
+  if (signal_number == SIGKILL) ThawV1(state_);
   AnswerCode(index, Op::kSignal, Code::kOk);
 }
 
@@ -199,12 +200,13 @@ void Monitor::Answer(int index, Reply* reply, Op op) {
   reply->init_pid = state_.init_pid;
   reply->phase = static_cast<uint32_t>(PhaseOf(stage_, state_.gate_fd < 0 && !start_failed_));
   reply->log_bytes = log_.bytes_written();
-  reply->log_lines_dropped = log_.records_dropped();
+  reply->log_lines_dropped = log_.lines_dropped();
+  reply->log_bytes_dropped = log_.bytes_dropped();
   if (stage_ == Stage::kEnded && op != Op::kExec) {
     reply->exit_code = facts_.exit_code;
     reply->signal = facts_.signal;
     reply->finished_at = facts_.finished_at;
-    reply->oom_killed = facts_.oom_killed ? 1 : 0;
+    reply->oom_killed = static_cast<uint32_t>(facts_.oom);
   }
   // One packet fits into any socket buffer: a client that let replies pile up is gone or hostile.
   if (send(connections_[index].fd, reply, sizeof *reply, MSG_DONTWAIT | MSG_NOSIGNAL) !=

@@ -7,8 +7,15 @@
 
 namespace berth::shim::monitor {
 
-constexpr uint32_t kStateVersion = 1;
+constexpr uint32_t kStateVersion = 2;
 constexpr int kMaxCgroupV1 = 16;
+
+// What the log may take; 0: no limit.
+struct LogLimits {
+  uint64_t file_bytes;   // of one log file: until it is reopened, or made shorter
+  uint64_t rate_bytes;   // a second, on average
+  uint64_t burst_bytes;  // at once
+};
 
 struct MonitorState {
   uint32_t version;
@@ -32,7 +39,9 @@ struct MonitorState {
   int32_t cgroup_v2_fd;     // directories of the container's cgroup
   int32_t cgroup_v1_fds[kMaxCgroupV1];
   int32_t cgroup_v1_count;
-  int32_t cgroup_v1_memory;       // index of the memory hierarchy in cgroup_v1_fds, -1 = none
+  int32_t cgroup_v1_memory;  // index of the memory hierarchy in cgroup_v1_fds, -1 = none
+  int32_t cgroup_v1_exec;    // pure v1: of the one in which execs have groups, -1 = none
+  LogLimits log_limits;
   uint8_t private_pid_namespace;  // 1: when init ends the kernel kills the rest
 };
 
