@@ -19,6 +19,10 @@
 
 namespace berth::os {
 
+namespace cgroup_internal {
+struct Setting;
+}  // namespace cgroup_internal
+
 enum class CgroupLayout { kV1, kHybrid, kV2 };
 
 // blkio (v1) and io (v2). Weights 1..1000 as v1 has them, 0 = unset; rates in bytes or operations a
@@ -76,7 +80,7 @@ struct CgroupLimits {
   std::map<std::string, RdmaLimits> rdma;          // by device
   std::optional<uint32_t> net_class_id;            // v1 net_cls
   std::map<std::string, uint32_t> net_priorities;  // v1 net_prio, by interface
-  std::map<std::string, std::string> unified;      // v2 file name -> value, applied last
+  std::map<std::string, std::string> unified;      // v2 file name -> value; hosts with v2 alone
   struct DeviceRule {
     bool allow = false;
     char type = 'a';  // a, b, c
@@ -84,7 +88,8 @@ struct CgroupLimits {
     std::optional<int64_t> minor;
     std::string access = "rwm";
   };
-  std::vector<DeviceRule> devices;  // in order; v1 list, v2 eBPF
+  // In order: of each access the last rule that fits decides, none means allowed. v1 list, v2 eBPF.
+  std::vector<DeviceRule> devices;
 };
 
 // What a process needs to be born in a group: pass `into` to clone3 (CLONE_INTO_CGROUP) when valid,
@@ -120,9 +125,10 @@ class CgroupHost {
   // The value: the topmost directories this call made, for the caller's record; an existing group
   // is not an error.
   absl::StatusOr<std::vector<std::string>> Create(const std::string& path) const;
-  // All or nothing is the caller's business: stops at the first error, which names file and value.
-  // A controller that this host lacks is an error only for a limit that would be lost silently
-  // and matters (memory, pids, devices); hugepages without the controller are skipped.
+  // All or nothing is the caller's business: errors begin with the property ("linux.resources.
+  // memory.limit: ...") and name file and value. FailedPrecondition: this host, or its cgroup
+  // version, has not what a limit needs; only shares, periods and huge pages go without.
+  // InvalidArgument: limits that contradict each other.
   absl::Status Apply(const std::string& path, const CgroupLimits& limits) const;
 
   // Limits of a group that is in use, changed all or nothing (cgroup_update.cc).
@@ -164,6 +170,9 @@ class CgroupHost {
   CgroupHost() = default;
   // Root of the v1 hierarchy that has `controller`, "" when none has.
   std::string V1Root(const std::string& controller) const;
+  // What Apply writes, in order (cgroup_limits.cc).
+  absl::StatusOr<std::vector<cgroup_internal::Setting>> Settings(const std::string& path,
+                                                                 const CgroupLimits& limits) const;
   // The group's directory in every hierarchy, v2 last.
   std::vector<std::string> Dirs(const std::string& path) const;
   // Kills what v1 hierarchies list, in rounds of freeze, kill and thaw.

@@ -53,26 +53,29 @@ int AccessMask(const std::string& access) {
   return mask;
 }
 
-// Appends one rule: compares that jump behind it when they do not fit, then the verdict. True when
-// it has no compare, so that nothing behind it can be reached.
+// Appends one rule: compares that jump behind it when they do not fit, then what it decides. The
+// accesses that are still undecided are in kAccess: a denial of one of them denies, an allowance
+// takes its own away, and the last one taken allows. True when nothing behind it can be reached.
 bool AppendRule(const CgroupLimits::DeviceRule& rule, std::vector<bpf_insn>* program) {
   const size_t begin = program->size();
   if (rule.type != 'a') {
     const int32_t type = rule.type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR;
     program->push_back(JumpIf(BPF_JNE, kType, type));
   }
-  const int access = AccessMask(rule.access);
-  if (access != kAllAccess) {
-    // An allowance must cover all that is asked, a denial need only touch it.
-    program->push_back(Move(kScratch, kAccess));
-    program->push_back(Alu(BPF_AND, kScratch, rule.allow ? kAllAccess & ~access : access));
-    program->push_back(JumpIf(rule.allow ? BPF_JNE : BPF_JEQ, kScratch, 0));
-  }
   if (rule.major.value_or(-1) >= 0) {
     program->push_back(JumpIf(BPF_JNE, kMajor, static_cast<int32_t>(*rule.major)));
   }
   if (rule.minor.value_or(-1) >= 0) {
     program->push_back(JumpIf(BPF_JNE, kMinor, static_cast<int32_t>(*rule.minor)));
+  }
+  const int access = AccessMask(rule.access);
+  if (access != kAllAccess && rule.allow) {
+    program->push_back(Alu(BPF_AND, kAccess, kAllAccess & ~access));
+    program->push_back(JumpIf(BPF_JNE, kAccess, 0));
+  } else if (access != kAllAccess) {
+    program->push_back(Move(kScratch, kAccess));
+    program->push_back(Alu(BPF_AND, kScratch, access));
+    program->push_back(JumpIf(BPF_JEQ, kScratch, 0));
   }
   const bool always = program->size() == begin;
   Return(program, rule.allow ? 1 : 0);
@@ -140,7 +143,7 @@ absl::StatusOr<std::vector<bpf_insn>> DeviceProgram(
   program.push_back(Alu(BPF_AND, kType, 0xffff));
   program.push_back(Alu(BPF_RSH, kAccess, 16));
   for (auto rule = rules.rbegin(); rule != rules.rend(); ++rule) {
-    RETURN_IF_ERROR(DeviceRuleText(*rule).status());  // the same rules are valid as in v1
+    RETURN_IF_ERROR(CheckDeviceRule(*rule));
     if (AppendRule(*rule, &program)) return program;  // the verifier refuses dead code
   }
   Return(&program, 1);
@@ -162,6 +165,12 @@ absl::Status AttachDeviceProgram(const std::string& dir, const std::vector<bpf_i
   // The new one first: all attached must agree, so no moment is more open than before or after.
   for (const uint32_t id : before) RETURN_IF_ERROR_CTX(Detach(group.get(), id), what);
   return absl::OkStatus();
+}
+
+absl::Status LimitDevicesV2(const std::string& dir,
+                            const std::vector<CgroupLimits::DeviceRule>& rules) {
+  ASSIGN_OR_RETURN(const std::vector<bpf_insn> program, DeviceProgram(rules));
+  return AttachDeviceProgram(dir, program);
 }
 
 }  // namespace berth::os::cgroup_internal

@@ -101,34 +101,6 @@ absl::Status EnableControllers(const std::string& root, const std::string& dir,
   return absl::OkStatus();
 }
 
-absl::Status CheckOffered(const CgroupLimits& limits) {
-  const BlockIoLimits& io = limits.block_io;
-  const std::pair<bool, const char*> asked[] = {
-      {limits.cpu_burst_us.has_value(), "cpu.burst"},
-      {limits.cpu_idle.has_value(), "cpu.idle"},
-      {limits.cpu_rt_runtime_us.has_value(), "cpu.realtimeRuntime"},
-      {limits.cpu_rt_period_us.has_value(), "cpu.realtimePeriod"},
-      {limits.memory_reservation_bytes.has_value(), "memory.reservation"},
-      {limits.memory_kernel_tcp_bytes.has_value(), "memory.kernelTCP"},
-      {limits.memory_swappiness.has_value(), "memory.swappiness"},
-      {limits.memory_oom_kill_disable.value_or(false), "memory.disableOOMKiller"},
-      {!limits.memory_use_hierarchy.value_or(true), "memory.useHierarchy"},
-      {io.weight != 0 || io.leaf_weight != 0 || !io.device_weights.empty() ||
-           !io.read_bps.empty() || !io.write_bps.empty() || !io.read_iops.empty() ||
-           !io.write_iops.empty(),
-       "blockIO"},
-      {!limits.rdma.empty(), "rdma"},
-      {limits.net_class_id.has_value(), "network.classID"},
-      {!limits.net_priorities.empty(), "network.priorities"},
-  };
-  for (const auto& [is_set, path] : asked) {
-    if (is_set) {
-      return absl::UnimplementedError(absl::StrCat("linux.resources.", path, ": is not offered"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 // What one Create made, removed again unless kept.
 class Made {
  public:
@@ -219,36 +191,6 @@ absl::StatusOr<std::vector<std::string>> CgroupHost::Create(const std::string& p
   BERTH_FAILPOINT(cgroup_create_made);
   made.dirs.clear();
   return topmost;
-}
-
-absl::Status CgroupHost::Apply(const std::string& path, const CgroupLimits& limits) const {
-  RETURN_IF_ERROR(CheckPath(path));
-  const auto check = [&](bool wanted, const char* controller) {
-    if (!wanted || Has(controller)) return absl::OkStatus();
-    return absl::FailedPreconditionError(absl::StrCat("limit ", controller, " of cgroup ", path,
-                                                      ": this host has no such controller"));
-  };
-  RETURN_IF_ERROR(CheckOffered(limits));
-  RETURN_IF_ERROR(check(limits.memory_bytes.has_value(), "memory"));
-  RETURN_IF_ERROR(check(limits.pids_max.has_value(), "pids"));
-  RETURN_IF_ERROR(check(!limits.devices.empty(), "devices"));
-  if (layout_ == CgroupLayout::kV2) return ApplyV2(v2_root_ + path, limits);
-
-  RETURN_IF_ERROR(ApplyV1(
-      [&](const std::string& controller) {
-        const std::string root = V1Root(controller);
-        return root.empty() ? "" : root + path;
-      },
-      limits));
-  if (layout_ == CgroupLayout::kHybrid) {
-    return ApplyV2Unified(v2_root_ + path, limits);
-  }
-  if (!limits.unified.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat("set ", limits.unified.begin()->first,
-                                                      " of cgroup ", path,
-                                                      ": this host has no cgroup v2"));
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<CgroupJoin> CgroupHost::OpenJoin(const std::string& path) const {

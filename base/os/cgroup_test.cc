@@ -293,16 +293,5 @@ TEST(CgroupWeightTest, SharesKeepTheirMeaning) {
   }
 }
 
-TEST(CgroupDeviceTest, RulesAreWrittenAsTheKernelReadsThem) {
-  using cgroup_internal::DeviceRuleText;
-  EXPECT_EQ(*DeviceRuleText({true, 'a', {}, {}, "rwm"}), "a");
-  EXPECT_EQ(*DeviceRuleText({true, 'c', 5, {}, "m"}), "c 5:* m");
-  EXPECT_EQ(*DeviceRuleText({false, 'b', {}, {}, "rwm"}), "b *:* rwm");
-  EXPECT_FALSE(DeviceRuleText({true, 'u', 1, 1, "rwm"}).ok());
-  EXPECT_FALSE(DeviceRuleText({true, 'c', 1, 1, "x"}).ok());
-  EXPECT_FALSE(DeviceRuleText({true, 'c', 1, 1, ""}).ok());
-  EXPECT_FALSE(DeviceRuleText({true, 'a', 1, {}, "rwm"}).ok());
-}
-
 }  // namespace
 }  // namespace berth::os

@@ -17,61 +17,6 @@ namespace {
 
 using namespace cgroup_internal;  // NOLINT(google-build-using-namespace): its other half
 
-struct Name {
-  std::string dir;
-  std::string file;
-};
-
-void AddHugepages(const std::string& dir, const CgroupLimits& limits, absl::string_view end,
-                  std::vector<Name>* names) {
-  for (const auto& [size, bytes] : limits.hugepage_bytes) {
-    names->push_back({dir, absl::StrCat("hugetlb.", size, end)});
-    names->push_back({dir, absl::StrCat("hugetlb.", size, ".rsvd", end)});
-  }
-}
-
-// The files of the v1 form. Between memory.limit and memory.memsw.limit the order depends on the
-// direction of the change; Restore finds it by itself.
-std::vector<Name> V1Names(const CgroupHost& host, const std::string& path,
-                          const CgroupLimits& limits) {
-  std::vector<Name> names;
-  const auto add = [&](bool wanted, const char* controller, const char* file) {
-    const std::string dir = host.ControllerDir(controller, path);
-    if (wanted && !dir.empty()) names.push_back({dir, file});
-  };
-  const bool memory = limits.memory_bytes.has_value() || limits.memory_swap_bytes.has_value();
-  add(limits.cpu_shares.has_value(), "cpu", "cpu.shares");
-  add(limits.cpu_period_us.has_value(), "cpu", "cpu.cfs_period_us");
-  add(limits.cpu_quota_us.has_value(), "cpu", "cpu.cfs_quota_us");
-  add(!limits.cpuset_cpus.empty(), "cpuset", "cpuset.cpus");
-  add(!limits.cpuset_mems.empty(), "cpuset", "cpuset.mems");
-  add(memory, "memory", "memory.limit_in_bytes");
-  add(memory, "memory", "memory.memsw.limit_in_bytes");
-  add(limits.pids_max.has_value(), "pids", "pids.max");
-  if (const std::string dir = host.ControllerDir("hugetlb", path); !dir.empty()) {
-    AddHugepages(dir, limits, ".limit_in_bytes", &names);
-  }
-  return names;
-}
-
-std::vector<Name> V2Names(const std::string& dir, const CgroupLimits& limits) {
-  std::vector<Name> names;
-  const auto add = [&](bool wanted, const std::string& file) {
-    if (wanted) names.push_back({dir, file});
-  };
-  const bool memory = limits.memory_bytes.has_value() || limits.memory_swap_bytes.has_value();
-  add(limits.cpu_shares.has_value(), "cpu.weight");
-  add(limits.cpu_quota_us.has_value() || limits.cpu_period_us.has_value(), "cpu.max");
-  add(!limits.cpuset_cpus.empty(), "cpuset.cpus");
-  add(!limits.cpuset_mems.empty(), "cpuset.mems");
-  add(memory, "memory.max");
-  add(memory, "memory.swap.max");
-  add(limits.pids_max.has_value(), "pids.max");
-  AddHugepages(dir, limits, ".max", &names);
-  for (const auto& [file, value] : limits.unified) add(true, file);
-  return names;
-}
-
 absl::StatusOr<uint64_t> ReadNumber(const std::string& dir, const std::string& file) {
   ASSIGN_OR_RETURN(const std::string text, Read(dir, file));
   uint64_t value = 0;
@@ -88,14 +33,7 @@ absl::Status InUse(const std::string& path, int64_t wanted, uint64_t used) {
 
 bool RefusesValue(int error) {
   return error == EINVAL || error == ERANGE || error == EACCES || error == ENOSPC ||
-         error == EOPNOTSUPP;
-}
-
-// An empty cpuset is written as a line: a write of nothing never reaches the kernel's parser.
-absl::Status WriteBack(const CgroupFile& file) {
-  const size_t slash = file.path.rfind('/');
-  return Write(file.path.substr(0, slash), file.path.substr(slash + 1),
-               file.value.empty() ? "\n" : file.value);
+         error == EOPNOTSUPP || error == ENODEV;
 }
 
 }  // namespace
@@ -112,15 +50,14 @@ std::string CgroupHost::ControllerDir(const std::string& controller,
 absl::StatusOr<std::vector<CgroupFile>> CgroupHost::Capture(const std::string& path,
                                                             const CgroupLimits& limits) const {
   RETURN_IF_ERROR(CheckPath(path));
-  const std::vector<Name> names = layout_ == CgroupLayout::kV2 ? V2Names(v2_root_ + path, limits)
-                                                               : V1Names(*this, path, limits);
+  ASSIGN_OR_RETURN(const std::vector<Setting> settings, Settings(path, limits));
   std::vector<CgroupFile> files;
-  for (const Name& name : names) {
-    absl::StatusOr<std::string> value = Read(name.dir, name.file);
-    // Apply leaves out what this kernel has not, or says so itself.
-    if (IsErrno(value.status(), ENOENT) && Exists(name.dir, "cgroup.procs")) continue;
+  for (const Setting& setting : settings) {
+    absl::StatusOr<std::string> value = ValueNow(setting);
+    // Apply says so itself.
+    if (IsErrno(value.status(), ENOENT) && Exists(setting.dir, "cgroup.procs")) continue;
     RETURN_IF_ERROR(value.status());
-    files.push_back({absl::StrCat(name.dir, "/", name.file), *std::move(value)});
+    files.push_back({absl::StrCat(setting.dir, "/", setting.file), *std::move(value)});
   }
   return files;
 }
@@ -150,12 +87,7 @@ absl::Status CgroupHost::Change(const std::string& path, const CgroupLimits& lim
     return Annotate(InUse(path, memory, ReadNumber(dir, usage_file).value_or(used)),
                     applied.message());
   }
-  if (RefusesValue(ErrnoOf(applied)) ||
-      // A file that "unified" names and this kernel has not.
-      (IsErrno(applied, ENOENT) && !limits.unified.empty() && Exists(v2_root_ + path, ""))) {
-    return absl::InvalidArgumentError(applied.message());
-  }
-  return applied;
+  return RefusesValue(ErrnoOf(applied)) ? absl::InvalidArgumentError(applied.message()) : applied;
 }
 
 absl::Status CgroupHost::Restore(const std::string& path,
@@ -169,24 +101,12 @@ absl::Status CgroupHost::Restore(const std::string& path,
           absl::StrCat("restore cgroup ", path, ": ", file.path, " is not a file of it"));
     }
   }
-  // Some pairs bound each other (quota and period, memory and memory + swap): what is refused now
-  // may fit once another is back.
-  std::vector<CgroupFile> left(files.rbegin(), files.rend());
-  for (;;) {
-    absl::Status last;
-    std::vector<CgroupFile> refused;
-    for (CgroupFile& file : left) {
-      if (absl::Status s = WriteBack(file); !s.ok()) {
-        last = std::move(s);
-        refused.push_back(std::move(file));
-      }
-    }
-    if (refused.empty()) return absl::OkStatus();
-    if (refused.size() == left.size()) {
-      return Annotate(last, absl::StrCat("restore cgroup ", path));
-    }
-    left = std::move(refused);
+  std::vector<Setting> writes;
+  for (auto file = files.rbegin(); file != files.rend(); ++file) {
+    const size_t slash = file->path.rfind('/');
+    writes.push_back({file->path.substr(0, slash), file->path.substr(slash + 1), file->value});
   }
+  return Annotate(WriteInRounds(std::move(writes)), absl::StrCat("restore cgroup ", path));
 }
 
 }  // namespace berth::os

@@ -1,151 +1,120 @@
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/os/cgroup_internal.h"
-#include "base/os/errno_status.h"
-#include "base/os/file.h"
 #include "base/status_macros.h"
 
 namespace berth::os::cgroup_internal {
 namespace {
 
-absl::Status ApplyCpu(const std::string& dir, const CgroupLimits& limits) {
-  if (dir.empty()) return absl::OkStatus();
-  if (limits.cpu_shares.has_value()) {
-    RETURN_IF_ERROR(Write(dir, "cpu.shares", absl::StrCat(*limits.cpu_shares)));
+using Line = Setting::Line;
+
+std::string OrMax(int64_t value) { return value < 0 ? "max" : absl::StrCat(value); }
+
+void AddCpu(const std::string& dir, const CgroupLimits& limits, SettingList* out) {
+  // Shares of a group that is idle are refused.
+  if (limits.cpu_idle == 0) out->Add({dir, "cpu.idle", "0", "cpu.idle"});
+  if (limits.cpu_shares.has_value() && limits.cpu_idle != 1) {
+    out->Add({dir, "cpu.shares", absl::StrCat(*limits.cpu_shares), "cpu.shares"});
   }
-  bool quota_written = false;
-  if (limits.cpu_period_us.has_value()) {
-    const std::string period = absl::StrCat(*limits.cpu_period_us);
-    absl::Status status = Write(dir, "cpu.cfs_period_us", period);
-    // Each write is checked against the parent's share with the other value as it is now: when the
-    // new period does not fit the old quota, the quota goes first.
-    if (IsErrno(status, EINVAL) && limits.cpu_quota_us.has_value()) {
-      RETURN_IF_ERROR(Write(dir, "cpu.cfs_quota_us", absl::StrCat(*limits.cpu_quota_us)));
-      quota_written = true;
-      status = Write(dir, "cpu.cfs_period_us", period);
-    }
-    RETURN_IF_ERROR(status);
-  }
-  if (limits.cpu_quota_us.has_value() && !quota_written) {
-    RETURN_IF_ERROR(Write(dir, "cpu.cfs_quota_us", absl::StrCat(*limits.cpu_quota_us)));
-  }
-  return absl::OkStatus();
+  if (limits.cpu_idle == 1) out->Add({dir, "cpu.idle", "1", "cpu.idle"});
+  out->AddNumber(dir, "cpu.cfs_period_us", limits.cpu_period_us, "cpu.period");
+  out->AddNumber(dir, "cpu.cfs_quota_us", limits.cpu_quota_us, "cpu.quota");
+  out->AddNumber(dir, "cpu.cfs_burst_us", limits.cpu_burst_us, "cpu.burst");
+  out->AddNumber(dir, "cpu.rt_period_us", limits.cpu_rt_period_us, "cpu.realtimePeriod");
+  out->AddNumber(dir, "cpu.rt_runtime_us", limits.cpu_rt_runtime_us, "cpu.realtimeRuntime");
 }
 
-absl::Status ApplyCpuset(const std::string& dir, const CgroupLimits& limits) {
-  if (dir.empty()) return absl::OkStatus();
-  if (!limits.cpuset_cpus.empty()) {
-    RETURN_IF_ERROR(Write(dir, "cpuset.cpus", limits.cpuset_cpus));
-  }
-  if (!limits.cpuset_mems.empty()) {
-    RETURN_IF_ERROR(Write(dir, "cpuset.mems", limits.cpuset_mems));
-  }
-  return absl::OkStatus();
-}
-
-// True when `wanted` (-1: unlimited) is more than `file` has now.
-absl::StatusOr<bool> Raises(const std::string& dir, const std::string& file, int64_t wanted) {
-  if (wanted < 0) return true;
-  ASSIGN_OR_RETURN(const std::string text, Read(dir, file));
-  uint64_t now = 0;
-  if (!absl::SimpleAtoi(text, &now)) {
-    return absl::InternalError(absl::StrCat("parse ", dir, "/", file, ": \"", text, "\""));
-  }
-  return static_cast<uint64_t>(wanted) > now;
-}
-
-// The kernel keeps limit <= memsw limit at every moment, so the order depends on the direction.
-absl::Status ApplyMemory(const std::string& dir, const CgroupLimits& limits) {
-  if (dir.empty()) return absl::OkStatus();
-  constexpr char kLimit[] = "memory.limit_in_bytes";
-  constexpr char kSwap[] = "memory.memsw.limit_in_bytes";
+void AddMemory(const std::string& dir, const CgroupLimits& limits, SettingList* out) {
+  out->AddNumber(dir, "memory.limit_in_bytes", limits.memory_bytes, "memory.limit");
   std::optional<int64_t> swap = limits.memory_swap_bytes;
   // Memory without a limit under an old limit of memory + swap is no limit of nothing.
   if (!swap.has_value() && limits.memory_bytes.value_or(0) < 0) swap = -1;
-  if (!Exists(dir, kSwap)) swap.reset();  // a kernel without swap accounting has no swap to limit
-  bool swap_first = false;
-  if (swap.has_value()) {
-    ASSIGN_OR_RETURN(swap_first, Raises(dir, kSwap, *swap));
-    if (swap_first) RETURN_IF_ERROR(Write(dir, kSwap, absl::StrCat(*swap)));
+  // A kernel without swap accounting has no swap to limit.
+  if (Exists(dir, "memory.memsw.limit_in_bytes")) {
+    out->AddNumber(dir, "memory.memsw.limit_in_bytes", swap, "memory.swap");
   }
-  if (limits.memory_bytes.has_value()) {
-    RETURN_IF_ERROR(Write(dir, kLimit, absl::StrCat(*limits.memory_bytes)));
+  out->AddNumber(dir, "memory.soft_limit_in_bytes", limits.memory_reservation_bytes,
+                 "memory.reservation");
+  out->AddNumber(dir, "memory.kmem.tcp.limit_in_bytes", limits.memory_kernel_tcp_bytes,
+                 "memory.kernelTCP");
+  out->AddNumber(dir, "memory.swappiness", limits.memory_swappiness, "memory.swappiness");
+  if (limits.memory_oom_kill_disable.has_value()) {
+    out->Add({dir, "memory.oom_control", *limits.memory_oom_kill_disable ? "1" : "0",
+              "memory.disableOOMKiller", Line::kValueOf, "oom_kill_disable"});
   }
-  if (swap.has_value() && !swap_first) {
-    RETURN_IF_ERROR(Write(dir, kSwap, absl::StrCat(*swap)));
+}
+
+void AddRates(const std::string& dir, const char* file,
+              const std::vector<BlockIoLimits::Rate>& rates, const char* where, SettingList* out) {
+  for (const BlockIoLimits::Rate& r : rates) {
+    const std::string device = absl::StrCat(r.major, ":", r.minor);
+    out->Add({dir, file, absl::StrCat(device, " ", r.rate), where, Line::kOf, device,
+              absl::StrCat(device, " 0")});
   }
+}
+
+// Weights are BFQ's since 5.0; leaf weights went with CFQ.
+absl::Status AddBlockIo(const std::string& dir, const BlockIoLimits& io, SettingList* out) {
+  bool leaf = io.leaf_weight != 0;
+  bool weight = io.weight != 0 || !io.device_weights.empty();
+  for (const BlockIoLimits::Weight& w : io.device_weights) leaf |= w.leaf_weight != 0;
+  if (leaf) return Lost("blockIO.leafWeight", "this kernel has none");
+  if (weight && !Exists(dir, "blkio.bfq.weight")) {
+    return Lost("blockIO.weight", "this kernel has no BFQ, whose weights they are");
+  }
+  if (io.weight != 0) {
+    out->Add({dir, "blkio.bfq.weight", absl::StrCat(io.weight), "blockIO.weight"});
+  }
+  for (const BlockIoLimits::Weight& w : io.device_weights) {
+    const std::string device = absl::StrCat(w.major, ":", w.minor);
+    out->Add({dir, "blkio.bfq.weight_device", absl::StrCat(device, " ", w.weight),
+              "blockIO.weightDevice", Line::kOf, device, absl::StrCat(device, " default")});
+  }
+  AddRates(dir, "blkio.throttle.read_bps_device", io.read_bps, "blockIO.throttleReadBpsDevice",
+           out);
+  AddRates(dir, "blkio.throttle.write_bps_device", io.write_bps, "blockIO.throttleWriteBpsDevice",
+           out);
+  AddRates(dir, "blkio.throttle.read_iops_device", io.read_iops, "blockIO.throttleReadIOPSDevice",
+           out);
+  AddRates(dir, "blkio.throttle.write_iops_device", io.write_iops,
+           "blockIO.throttleWriteIOPSDevice", out);
   return absl::OkStatus();
 }
 
-absl::Status ApplyPids(const std::string& dir, const CgroupLimits& limits) {
-  if (dir.empty() || !limits.pids_max.has_value()) return absl::OkStatus();
-  return Write(dir, "pids.max", *limits.pids_max < 0 ? "max" : absl::StrCat(*limits.pids_max));
-}
-
-absl::Status ApplyHugepages(const std::string& dir, const CgroupLimits& limits) {
-  if (dir.empty()) return absl::OkStatus();
+void AddHugepages(const std::string& dir, const CgroupLimits& limits, SettingList* out) {
+  if (dir.empty()) return;
   for (const auto& [size, bytes] : limits.hugepage_bytes) {
-    RETURN_IF_ERROR(
-        Write(dir, absl::StrCat("hugetlb.", size, ".limit_in_bytes"), absl::StrCat(bytes)));
+    out->Add({dir, absl::StrCat("hugetlb.", size, ".limit_in_bytes"), absl::StrCat(bytes),
+              "hugepageLimits"});
     // Reservations of mmap count apart; since Linux 5.7.
     const std::string reserved = absl::StrCat("hugetlb.", size, ".rsvd.limit_in_bytes");
-    if (Exists(dir, reserved)) RETURN_IF_ERROR(Write(dir, reserved, absl::StrCat(bytes)));
+    if (Exists(dir, reserved)) out->Add({dir, reserved, absl::StrCat(bytes), "hugepageLimits"});
   }
-  return absl::OkStatus();
-}
-
-absl::Status ApplyDevices(const std::string& dir, const CgroupLimits& limits) {
-  if (dir.empty() || limits.devices.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const UniqueFd allow, Open(absl::StrCat(dir, "/devices.allow"), O_WRONLY));
-  ASSIGN_OR_RETURN(const UniqueFd deny, Open(absl::StrCat(dir, "/devices.deny"), O_WRONLY));
-  for (const CgroupLimits::DeviceRule& rule : limits.devices) {
-    ASSIGN_OR_RETURN(const std::string text, DeviceRuleText(rule));
-    const int fd = rule.allow ? allow.get() : deny.get();
-    if (write(fd, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-      return ErrnoStatus(errno, absl::StrCat("write \"", text, "\" to ", dir,
-                                             rule.allow ? "/devices.allow" : "/devices.deny"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> DeviceRuleText(const CgroupLimits::DeviceRule& rule) {
-  const auto bad = [&](absl::string_view why) {
-    return absl::InvalidArgumentError(absl::StrCat("device rule: ", why));
-  };
-  if (rule.access.empty() || rule.access.find_first_not_of("rwm") != std::string::npos) {
-    return bad(absl::StrCat("access \"", rule.access, "\" is not made of r, w and m"));
+absl::StatusOr<std::vector<Setting>> SettingsV1(const DirOf& dir_of, const CgroupLimits& limits) {
+  SettingList out;
+  AddCpu(dir_of("cpu"), limits, &out);
+  out.AddText(dir_of("cpuset"), "cpuset.cpus", limits.cpuset_cpus, "cpu.cpus");
+  out.AddText(dir_of("cpuset"), "cpuset.mems", limits.cpuset_mems, "cpu.mems");
+  AddMemory(dir_of("memory"), limits, &out);
+  if (limits.pids_max.has_value()) {
+    out.Add({dir_of("pids"), "pids.max", OrMax(*limits.pids_max), "pids.limit"});
   }
-  if (rule.type == 'a') {
-    // The kernel takes "a" for everything, whatever follows.
-    if (rule.major.has_value() || rule.minor.has_value() || rule.access.size() != 3) {
-      return bad("type a means every device and every access");
-    }
-    return std::string("a");
+  RETURN_IF_ERROR(AddBlockIo(dir_of("blkio"), limits.block_io, &out));
+  AddHugepages(dir_of("hugetlb"), limits, &out);
+  AddRdma(dir_of("rdma"), limits, &out);
+  out.AddNumber(dir_of("net_cls"), "net_cls.classid", limits.net_class_id, "network.classID");
+  for (const auto& [name, priority] : limits.net_priorities) {
+    out.Add({dir_of("net_prio"), "net_prio.ifpriomap", absl::StrCat(name, " ", priority),
+             "network.priorities", Line::kOf, name, absl::StrCat(name, " 0")});
   }
-  if (rule.type != 'b' && rule.type != 'c') {
-    return bad(absl::StrCat("type \"", std::string(1, rule.type), "\" is none of a, b, c"));
+  if (!limits.unified.empty()) {
+    return Lost(absl::StrCat("unified[\"", limits.unified.begin()->first, "\"]"),
+                "this host has v1 hierarchies, and cgroup v2 alone has these files");
   }
-  const auto number = [](const std::optional<int64_t>& n) {
-    return n.has_value() && *n >= 0 ? absl::StrCat(*n) : std::string("*");
-  };
-  return absl::StrCat(std::string(1, rule.type), " ", number(rule.major), ":", number(rule.minor),
-                      " ", rule.access);
-}
-
-absl::Status ApplyV1(const V1Dir& dir_of, const CgroupLimits& limits) {
-  RETURN_IF_ERROR(ApplyCpu(dir_of("cpu"), limits));
-  RETURN_IF_ERROR(ApplyCpuset(dir_of("cpuset"), limits));
-  RETURN_IF_ERROR(ApplyMemory(dir_of("memory"), limits));
-  RETURN_IF_ERROR(ApplyPids(dir_of("pids"), limits));
-  RETURN_IF_ERROR(ApplyHugepages(dir_of("hugetlb"), limits));
-  return ApplyDevices(dir_of("devices"), limits);
+  return std::move(out).Take();
 }
 
 }  // namespace berth::os::cgroup_internal
