@@ -19,20 +19,20 @@ std::vector<std::string> Absolute(const RuntimeOptions& options,
   return absolute;
 }
 
-absl::StatusOr<std::string> SeccompProgram(const Core& core, const ContainerSpec& built) {
-  if (built.seccomp.choice == SeccompChoice::kUnconfined) return std::string();
+absl::StatusOr<shim::SeccompFilter> SeccompOf(const Core& core, const ContainerSpec& built) {
+  if (built.seccomp.choice == SeccompChoice::kUnconfined) return shim::SeccompFilter{};
   if (core.options.seccomp == nullptr) {
     return absl::FailedPreconditionError(
         "security_context.seccomp: a profile needs a profile compiler, and none is "
         "configured");
   }
   if (built.seccomp.choice == SeccompChoice::kRuntimeDefault) {
-    return core.options.seccomp->ProgramFor(built.capabilities);
+    return core.options.seccomp->FilterFor(built.capabilities);
   }
-  absl::StatusOr<std::string> program =
-      core.options.seccomp->ProgramFromFile(built.seccomp.path, built.capabilities);
-  return program.ok() ? std::move(program)
-                      : Annotate(program.status(), "security_context.seccomp: profile");
+  absl::StatusOr<shim::SeccompFilter> filter =
+      core.options.seccomp->FilterFromFile(built.seccomp.path, built.capabilities);
+  return filter.ok() ? std::move(filter)
+                     : Annotate(filter.status(), "security_context.seccomp: profile");
 }
 
 void FillImage(const image::Image& image, const std::string& asked, ContainerRecord* record) {
@@ -78,7 +78,7 @@ absl::StatusOr<ContainerPlan> PlanContainer(Core& core, const ContainerId& id, c
       BuildSpec(core,
                 SpecInputs{config, pod_config, of_pod, paths::PodDir(core.options, pod.id), *image,
                            Absolute(core.options, plan.lowers), plan.record.cgroups_path()}));
-  ASSIGN_OR_RETURN(plan.seccomp_program, SeccompProgram(core, plan.built));
+  ASSIGN_OR_RETURN(plan.seccomp, SeccompOf(core, plan.built));
   ASSIGN_OR_RETURN(const StopSignal stop,
                    ResolveStopSignal(config.stop_signal(), image->config.stop_signal));
   plan.record.set_stop_signal(stop.cri);

@@ -15,7 +15,7 @@ struct ContainerPlan {
   ContainerSpec built;
   std::vector<Digest> layers;       // diffIDs, base first
   std::vector<std::string> lowers;  // relative to the data directory, topmost first
-  std::string seccomp_program;
+  shim::SeccompFilter seccomp;
   std::string log_directory;
   std::string log_path;
   bool keep_stdin_open = false;

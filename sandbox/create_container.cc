@@ -43,7 +43,8 @@ absl::StatusOr<shim::Launch> PrepareLaunch(Core& core, const ContainerId& id, co
     ASSIGN_OR_RETURN(os::UniqueFd pid, OpenInitNamespace(core, pod));
     launch.namespaces.emplace_back(shim::oci::NamespaceType::kPid, std::move(pid));
   }
-  launch.seccomp_program = std::move(plan.seccomp_program);
+  launch.seccomp = std::move(plan.seccomp);
+  launch.bundle = paths::ContainerDir(core.options, launch.id);
   launch.log = std::move(log);
   launch.keep_stdin_open = plan.keep_stdin_open;
   launch.log_limits = core.options.log_limits;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "shim/seccomp_filter.h"
 
 namespace berth::sandbox {
 
@@ -13,12 +14,12 @@ class SeccompSource {
  public:
   virtual ~SeccompSource() = default;
   // The runtime's default profile for a process whose bounding set is `capabilities` (bit N =
-  // capability N), as ready sock_filter bytes.
-  virtual absl::StatusOr<std::string> ProgramFor(uint64_t capabilities) = 0;
+  // capability N).
+  virtual absl::StatusOr<shim::SeccompFilter> FilterFor(uint64_t capabilities) = 0;
   // The same of the profile in a file of this node, which is read now. InvalidArgument names the
   // file, the place in it and what is wrong there.
-  virtual absl::StatusOr<std::string> ProgramFromFile(const std::string& path,
-                                                      uint64_t capabilities) = 0;
+  virtual absl::StatusOr<shim::SeccompFilter> FilterFromFile(const std::string& path,
+                                                             uint64_t capabilities) = 0;
 };
 
 }  // namespace berth::sandbox

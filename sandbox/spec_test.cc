@@ -572,7 +572,7 @@ TEST(SpecTest, TheWholeSpecReachesTheShim) {
   EXPECT_TRUE(spec.root_readonly);
   EXPECT_EQ(spec.linux_.cgroups_path, "/berth/" + pod + "/" + *id);
   EXPECT_EQ(spec.linux_.namespaces.size(), 5u);  // mount, uts, cgroup, ipc, pid
-  EXPECT_TRUE(absl::StartsWith(world.shims().Get(*id).seccomp_program, "program for "));
+  EXPECT_TRUE(absl::StartsWith(world.shims().Get(*id).seccomp.program, "program for "));
   EXPECT_EQ(world.shims().Get(*id).trees, 4u);
 }
 

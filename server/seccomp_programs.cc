@@ -4,6 +4,7 @@
 
 #include "base/status_macros.h"
 #include "shim/seccomp/compiled_profile_cache.h"
+#include "shim/seccomp/filter.h"
 #include "shim/seccomp/profile.h"
 #include "shim/seccomp/profile_file.h"
 
@@ -16,17 +17,17 @@ class SeccompPrograms final : public sandbox::SeccompSource {
  public:
   explicit SeccompPrograms(std::unique_ptr<CompiledProfileCache> cache)
       : cache_(std::move(cache)) {}
-  absl::StatusOr<std::string> ProgramFor(uint64_t capabilities) override {
-    return cache_->Get(shim::seccomp::DefaultProfile(capabilities));
+  absl::StatusOr<shim::SeccompFilter> FilterFor(uint64_t capabilities) override {
+    return FilterOf(shim::seccomp::DefaultProfile(capabilities), cache_.get());
   }
-  absl::StatusOr<std::string> ProgramFromFile(const std::string& path,
-                                              uint64_t capabilities) override {
+  absl::StatusOr<shim::SeccompFilter> FilterFromFile(const std::string& path,
+                                                     uint64_t capabilities) override {
     using namespace shim::seccomp;  // NOLINT(google-build-using-namespace): three of its names
     ASSIGN_OR_RETURN(const std::string text, ReadProfileFile(path));
     absl::StatusOr<Profile> profile = ParseProfile(text, ContextOf(capabilities));
     if (!profile.ok()) return Annotate(profile.status(), path);
-    absl::StatusOr<std::string> program = cache_->Get(*profile);
-    return program.ok() ? std::move(program) : Annotate(program.status(), path);
+    absl::StatusOr<shim::SeccompFilter> filter = FilterOf(*profile, cache_.get());
+    return filter.ok() ? std::move(filter) : Annotate(filter.status(), path);
   }
 
  private:

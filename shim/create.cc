@@ -27,6 +27,7 @@
 #include "shim/create_plan.h"
 #include "shim/create_process.h"
 #include "shim/launch_wire.h"
+#include "shim/listener_agent.h"
 #include "shim/monitor/state.h"
 #include "shim/overlay.h"
 #include "shim/user_stage.h"
@@ -90,7 +91,8 @@ absl::StatusOr<os::DetachedMount> MakeRoot(const LaunchDocument& document,
 }
 
 absl::StatusOr<Created> Create(const LaunchDocument& document, const NamespacePlan& namespaces,
-                               const std::string& process_plan, const Powers& powers) {
+                               const ListenerAgent& agent, const Powers& powers) {
+  ASSIGN_OR_RETURN(const std::string process_plan, BuildProcessPlan(document, namespaces, powers));
   if (namespaces.user_fd >= 0) RETURN_IF_ERROR(EnterUserStage());
   ASSIGN_OR_RETURN_CTX(const os::DetachedMount root, MakeRoot(document, namespaces), "mount root");
   ASSIGN_OR_RETURN(const std::string setup_plan, BuildSetupPlan(document, namespaces, root.get()));
@@ -103,7 +105,7 @@ absl::StatusOr<Created> Create(const LaunchDocument& document, const NamespacePl
   ASSIGN_OR_RETURN(os::UniqueFd plan, SavePlan(process_plan));
   const std::string proc = absl::StrCat("/proc/", process.pid());
   ASSIGN_OR_RETURN(const uint64_t start_time, os::StartTime(process.pid()));
-  RETURN_IF_ERROR(process.AwaitGate());
+  RETURN_IF_ERROR(process.AwaitGate(agent));
   ASSIGN_OR_RETURN(os::UniqueFd mount_ns, os::Open(proc + "/ns/mnt", O_RDONLY));
   // Only now: the file shows the mounts below the root that the process had when it was opened.
   ASSIGN_OR_RETURN(os::UniqueFd mountinfo, os::Open(proc + "/mountinfo", O_RDONLY));
@@ -185,7 +187,8 @@ absl::Status KeepOnly(const monitor::MonitorState& state, int state_fd) {
                            state.mountinfo_fd,
                            state.own_mount_ns_fd,
                            state.plan_fd,
-                           state.cgroup_v2_fd};
+                           state.cgroup_v2_fd,
+                           state.agent_dir_fd};
   kept.insert(kept.end(), state.cgroup_v1_fds, state.cgroup_v1_fds + state.cgroup_v1_count);
   for (const int fd : kept) {
     if (fd >= 0 && fcntl(fd, F_SETFD, 0) != 0) return os::ErrnoStatus(errno, "keep descriptor");
@@ -233,19 +236,19 @@ absl::Status CreateAndStay(bool* answered) {
   }
   ASSIGN_OR_RETURN_CTX(const std::string text, os::ReadAll(kDocumentFd, kMaxDocument),
                        "read launch document");
-  ASSIGN_OR_RETURN(const LaunchDocument document, ParseLaunchDocument(text));
-  ASSIGN_OR_RETURN(const std::string seccomp, ReadSeccomp());
-  RETURN_IF_ERROR(CheckOffered(document.spec, !seccomp.empty()));
+  ASSIGN_OR_RETURN(LaunchDocument document, ParseLaunchDocument(text));
+  ASSIGN_OR_RETURN(document.seccomp.program, ReadSeccomp());
+  RETURN_IF_ERROR(CheckOffered(document.spec, !document.seccomp.program.empty()));
+  ASSIGN_OR_RETURN(const ListenerAgent agent, ListenerAgent::Find(document));
   ASSIGN_OR_RETURN(const os::UniqueFd loader_namespace, OpenLoaderNamespace());
   if (setns(kHolderNsFd, CLONE_NEWNS) != 0) {
     return os::ErrnoStatus(errno, "enter holder namespace");
   }
   ASSIGN_OR_RETURN(const Powers powers, OwnPowers());
   ASSIGN_OR_RETURN(const NamespacePlan namespaces, PlanNamespaces(document));
-  ASSIGN_OR_RETURN(const std::string process_plan,
-                   BuildProcessPlan(document.spec, namespaces, seccomp, powers));
-  ASSIGN_OR_RETURN(Created created, Create(document, namespaces, process_plan, powers));
-  ASSIGN_OR_RETURN(const monitor::MonitorState state, MakeState(document, namespaces, created));
+  ASSIGN_OR_RETURN(Created created, Create(document, namespaces, agent, powers));
+  ASSIGN_OR_RETURN(monitor::MonitorState state, MakeState(document, namespaces, created));
+  state.agent_dir_fd = agent.directory();
   ASSIGN_OR_RETURN(const os::UniqueFd state_fd,
                    os::MemFdWith("state", absl::string_view(reinterpret_cast<const char*>(&state),
                                                             sizeof state)));

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -21,6 +22,7 @@
 #include "base/os/process.h"
 #include "base/status_macros.h"
 #include "shim/child/plan.h"
+#include "shim/listener_agent.h"
 #include "shim/plan_builder.h"
 
 namespace berth::shim {
@@ -126,6 +128,22 @@ absl::StatusOr<uint32_t> MappedUser(const oci::Spec& spec) {
       absl::StrCat("process.user.uid: ", user.uid, " is not mapped in the user namespace"));
 }
 
+absl::Status PlanSeccomp(const LaunchDocument& document, PlanBuilder* builder,
+                         child::ProcessPlan* out) {
+  const SeccompFilter& filter = document.seccomp;
+  const size_t instructions = filter.program.size() / sizeof(sock_filter);
+  if (instructions * sizeof(sock_filter) != filter.program.size() || instructions > kMaxFilter) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("seccomp program: ", filter.program.size(), " bytes are not a filter"));
+  }
+  out->seccomp_flags = filter.flags;
+  out->seccomp = builder->AddBytes(filter.program, static_cast<uint32_t>(instructions));
+  if ((filter.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0) return absl::OkStatus();
+  out->listener_path = builder->AddText(filter.listener_path);
+  out->exec_state = builder->AddText(ProcessStateHead(document, "running"));
+  return absl::OkStatus();
+}
+
 std::string SearchPath(const std::vector<std::string>& env) {
   std::string path = kDefaultPath;
   for (const std::string& variable : env) {
@@ -225,19 +243,16 @@ std::optional<uint32_t> HostId(const std::vector<os::IdMapping>& mappings, uint3
   return std::nullopt;
 }
 
-absl::StatusOr<std::string> BuildProcessPlan(const oci::Spec& spec, const NamespacePlan& namespaces,
-                                             absl::string_view seccomp, const Powers& powers) {
+absl::StatusOr<std::string> BuildProcessPlan(const LaunchDocument& document,
+                                             const NamespacePlan& namespaces,
+                                             const Powers& powers) {
+  const oci::Spec& spec = document.spec;
   const oci::Process& process = spec.process;
   if (process.terminal) {
     return absl::UnimplementedError("process.terminal: true: a terminal is not offered");
   }
   RETURN_IF_ERROR(CheckNoNul(process.args, "process.args"));
   RETURN_IF_ERROR(CheckNoNul(process.env, "process.env"));
-  const size_t instructions = seccomp.size() / sizeof(sock_filter);
-  if (instructions * sizeof(sock_filter) != seccomp.size() || instructions > kMaxFilter) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("seccomp program: ", seccomp.size(), " bytes are not a filter"));
-  }
   child::ProcessPlan plan{};
   plan.magic = child::kProcessMagic;
   plan.version = child::kPlanVersion;
@@ -264,7 +279,7 @@ absl::StatusOr<std::string> BuildProcessPlan(const oci::Spec& spec, const Namesp
   plan.env = builder.AddTexts(process.env);
   plan.cwd = builder.AddText(process.cwd);
   plan.search_path = builder.AddText(SearchPath(process.env));
-  plan.seccomp = builder.AddBytes(seccomp, static_cast<uint32_t>(instructions));
+  RETURN_IF_ERROR(PlanSeccomp(document, &builder, &plan));
   return std::move(builder).Finish(plan);
 }
 

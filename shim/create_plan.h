@@ -39,9 +39,9 @@ struct NamespacePlan {
 };
 absl::StatusOr<NamespacePlan> PlanNamespaces(const LaunchDocument& document);
 
-// child/plan.h ProcessPlan. `seccomp`: sock_filter bytes, "" = none.
-absl::StatusOr<std::string> BuildProcessPlan(const oci::Spec& spec, const NamespacePlan& namespaces,
-                                             absl::string_view seccomp, const Powers& powers);
+// child/plan.h ProcessPlan, of the document's spec and seccomp.
+absl::StatusOr<std::string> BuildProcessPlan(const LaunchDocument& document,
+                                             const NamespacePlan& namespaces, const Powers& powers);
 
 // What `id` of a container is on the host; nullopt: it is not mapped. Without mappings itself.
 std::optional<uint32_t> HostId(const std::vector<os::IdMapping>& mappings, uint32_t id);

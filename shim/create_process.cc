@@ -261,9 +261,13 @@ absl::StatusOr<FirstProcess> FirstProcess::Start(const std::string& process_plan
   return started;
 }
 
-absl::Status FirstProcess::AwaitGate() const {
+absl::Status FirstProcess::AwaitGate(const ListenerAgent& agent) const {
   child::ChildFailure failure{};
-  const ssize_t n = ReadReport(pipes_.report_read.get(), &failure);
+  ssize_t n = ReadReport(pipes_.report_read.get(), &failure);
+  if (n == static_cast<ssize_t>(sizeof failure) && failure.step == child::kStepListener) {
+    RETURN_IF_ERROR(agent.HandOver(pid_, pidfd_.get(), failure.error));
+    n = ReadReport(pipes_.report_read.get(), &failure);
+  }
   if (n == static_cast<ssize_t>(sizeof failure)) {
     return failure.step == child::kStepReady ? absl::OkStatus() : ToStatus(failure);
   }

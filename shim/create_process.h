@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "base/os/unique_fd.h"
 #include "shim/create_plan.h"
+#include "shim/listener_agent.h"
 
 namespace berth::shim {
 
@@ -33,9 +34,10 @@ class FirstProcess {
   FirstProcess& operator=(FirstProcess&&) = delete;
   ~FirstProcess();
 
-  // Waits until it stands at the gate. Its failure comes back as "step: object: cause":
-  // InvalidArgument when the spec or the image is at fault.
-  absl::Status AwaitGate() const;
+  // Waits until it stands at the gate, with the listener of its filter, where it has one, at the
+  // agent. Its failure comes back as "step: object: cause": InvalidArgument when the spec or the
+  // image is at fault.
+  absl::Status AwaitGate(const ListenerAgent& agent) const;
 
   pid_t pid() const { return pid_; }
   int pidfd() const { return pidfd_.get(); }

@@ -355,7 +355,7 @@ TEST_F(CreateTest, SeccompIsLoadedWithAndWithoutNoNewPrivs) {
       TestContainer c(host_, {"/bin/sleep", "1000"});
       c.spec().process.no_new_privileges = no_new_privs;
       c.spec().process.user.uid = uid;
-      c.launch().seccomp_program = FilterWithoutMkdir();
+      c.launch().seccomp.program = FilterWithoutMkdir();
       c.Run();
       EXPECT_EQ(StatusField(c.launched().init_pid, "Seccomp"), "2");
       EXPECT_EQ(StatusField(c.launched().init_pid, "NoNewPrivs"), no_new_privs ? "1" : "0");

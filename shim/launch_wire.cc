@@ -12,7 +12,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kDocumentVersion = 1;
+constexpr int kDocumentVersion = 2;
 
 void ReadRoot(const oci::JsonReader& in, OverlayRoot* out) {
   in.Require("lowers", &out->lowers);
@@ -27,6 +27,12 @@ void ReadLogLimits(const oci::JsonReader& in, LogLimits* out) {
   in.ReadInt("fileBytes", &out->file_bytes);
   in.ReadInt("rateBytes", &out->rate_bytes);
   in.ReadInt("burstBytes", &out->burst_bytes);
+}
+
+void ReadSeccomp(const oci::JsonReader& in, SeccompFilter* out) {
+  in.ReadInt("flags", &out->flags);
+  in.Read("listenerPath", &out->listener_path);
+  in.Read("listenerMetadata", &out->listener_metadata);
 }
 
 void ReadFds(const oci::JsonReader& in, LaunchDocument* out) {
@@ -60,6 +66,7 @@ void ReadFds(const oci::JsonReader& in, LaunchDocument* out) {
 std::string ToJson(const LaunchDocument& document) {
   Json out = {{"version", kDocumentVersion},
               {"containerId", document.container_id},
+              {"bundle", document.bundle},
               {"bootId", document.boot_id},
               {"oomScoreAdj", document.oom_score_adj},
               {"keepStdinOpen", document.keep_stdin_open},
@@ -74,6 +81,11 @@ std::string ToJson(const LaunchDocument& document) {
                 {"upper", document.root.upper},
                 {"work", document.root.work},
                 {"volatile", document.root.is_volatile}}}};
+  if (document.seccomp.flags != 0) {
+    out["seccomp"] = {{"flags", document.seccomp.flags},
+                      {"listenerPath", document.seccomp.listener_path},
+                      {"listenerMetadata", document.seccomp.listener_metadata}};
+  }
   for (const auto& [controllers, fd] : document.cgroup_v1) {
     out["cgroupV1"].push_back({{"controllers", controllers}, {"fd", fd}});
   }
@@ -95,6 +107,7 @@ absl::StatusOr<LaunchDocument> ParseLaunchDocument(absl::string_view json) {
   in.ReadInt("version", &version);
   if (version != kDocumentVersion) in.Fail("version", absl::StrCat("unknown: ", version));
   in.Require("containerId", &document.container_id);
+  in.Read("bundle", &document.bundle);
   in.Require("bootId", &document.boot_id);
   in.ReadInt("oomScoreAdj", &document.oom_score_adj);
   in.Read("keepStdinOpen", &document.keep_stdin_open);
@@ -104,6 +117,7 @@ absl::StatusOr<LaunchDocument> ParseLaunchDocument(absl::string_view json) {
   ASSIGN_OR_RETURN(document.spec, oci::SpecFromJson(*spec));
   ReadRoot(in.Object("root"), &document.root);
   ReadLogLimits(in.Object("logLimits"), &document.log_limits);
+  ReadSeccomp(in.Object("seccomp"), &document.seccomp);
   ReadFds(in, &document);
   if (!error.ok()) return Annotate(error, "launch document");
   return document;

@@ -1,5 +1,5 @@
 // What the launcher hands to `berth-shim create`: fds at fixed numbers and one JSON document in a
-// memfd; and the one packet that comes back. Version 1. Written by shim/launcher.cc, read by
+// memfd; and the one packet that comes back. Version 2. Written by shim/launcher.cc, read by
 // shim/create.cc. Documented in docs/formats/shim-launch.md.
 #pragma once
 
@@ -31,7 +31,9 @@ enum LaunchFd : int {
 struct LaunchDocument {
   std::string container_id;
   oci::Spec spec;
+  std::string bundle;  // what a listener's agent is told; "" = none
   OverlayRoot root;
+  SeccompFilter seccomp;  // its program comes as kSeccompFd
   std::string boot_id;
   int oom_score_adj = 0;  // of the shim itself
   bool keep_stdin_open = false;

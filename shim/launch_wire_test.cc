@@ -11,6 +11,10 @@ LaunchDocument Document() {
   document.spec.process.args = {"/bin/true"};
   document.spec.mounts = {{"/data", "bind", "", {"ro"}}};
   document.root = {{"layers/2", "layers/1"}, "upper", "work", false};
+  document.bundle = "/bundle";
+  document.seccomp.flags = 8;
+  document.seccomp.listener_path = "/run/agent";
+  document.seccomp.listener_metadata = "meta";
   document.boot_id = "b00t";
   document.oom_score_adj = -998;
   document.keep_stdin_open = true;
@@ -34,13 +38,17 @@ TEST(LaunchWireTest, WhatIsWrittenParsesToTheSameText) {
   EXPECT_EQ(again->log_limits.file_bytes, 1U << 20);
   EXPECT_EQ(again->log_limits.rate_bytes, 4096U);
   EXPECT_EQ(again->log_limits.burst_bytes, 65536U);
+  EXPECT_EQ(again->bundle, "/bundle");
+  EXPECT_EQ(again->seccomp.flags, 8u);
+  EXPECT_EQ(again->seccomp.listener_path, "/run/agent");
+  EXPECT_EQ(again->seccomp.listener_metadata, "meta");
 }
 
 TEST(LaunchWireTest, AnotherVersionIsRefused) {
   std::string json = ToJson(Document());
-  const size_t at = json.find("\"version\":1");
-  json.replace(at, 11, "\"version\":2");
-  EXPECT_EQ(ParseLaunchDocument(json).status().message(), "launch document: version: unknown: 2");
+  const size_t at = json.find("\"version\":2");
+  json.replace(at, 11, "\"version\":3");
+  EXPECT_EQ(ParseLaunchDocument(json).status().message(), "launch document: version: unknown: 3");
 }
 
 TEST(LaunchWireTest, ATreeForAMountThatIsNotThereIsRefused) {

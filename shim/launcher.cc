@@ -299,6 +299,7 @@ absl::Status LauncherImpl::PutLaunch(Launch launch, UniqueFd run_dir, Handover* 
   LaunchDocument& document = handover->document;
   document.container_id = launch.id.str();
   document.spec = std::move(launch.spec);
+  document.bundle = std::move(launch.bundle);
   document.root = std::move(launch.root);
   document.boot_id = boot_id_;
   document.oom_score_adj = oom_score_adj_;
@@ -311,9 +312,10 @@ absl::Status LauncherImpl::PutLaunch(Launch launch, UniqueFd run_dir, Handover* 
     document.namespaces.emplace_back(type, handover->PutExtra(std::move(fd)));
   }
   if (launch.log.valid()) handover->Put(std::move(launch.log), kLogFd);
-  if (!launch.seccomp_program.empty()) {
-    ASSIGN_OR_RETURN(UniqueFd fd, os::MemFdWith("berth-seccomp", launch.seccomp_program));
+  if (!launch.seccomp.program.empty()) {
+    ASSIGN_OR_RETURN(UniqueFd fd, os::MemFdWith("berth-seccomp", launch.seccomp.program));
     handover->Put(std::move(fd), kSeccompFd);
+    document.seccomp = std::move(launch.seccomp);
   }
   ASSIGN_OR_RETURN(UniqueFd listener, ListenBelow(run_dir.get()));
   handover->Put(std::move(listener), kListenFd);

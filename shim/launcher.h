@@ -15,6 +15,7 @@
 #include "base/os/spawn.h"
 #include "base/os/unique_fd.h"
 #include "shim/oci/spec.h"
+#include "shim/seccomp_filter.h"
 
 namespace berth::shim {
 
@@ -42,7 +43,8 @@ struct Launch {
   std::vector<std::pair<int, os::UniqueFd>> mount_trees;
   // {namespace type, fd}: the container joins it; listed in spec.linux_.namespaces with path "".
   std::vector<std::pair<oci::NamespaceType, os::UniqueFd>> namespaces;
-  std::string seccomp_program;   // ready sock_filter bytes; "" = unconfined
+  SeccompFilter seccomp;
+  std::string bundle;            // absolute path of the bundle directory; "" = none
   os::UniqueFd log;              // CRI log file, opened O_APPEND; invalid = no log
   bool keep_stdin_open = false;  // ContainerConfig.stdin
   LogLimits log_limits;

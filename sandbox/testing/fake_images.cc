@@ -81,12 +81,16 @@ std::vector<std::string> FakeImages::LowerPaths(const std::vector<Digest>& layer
   return lowers;
 }
 
-absl::StatusOr<std::string> FakeSeccomp::ProgramFor(uint64_t capabilities) {
-  return absl::StrCat("program for ", capabilities);
+absl::StatusOr<shim::SeccompFilter> FakeSeccomp::FilterFor(uint64_t capabilities) {
+  shim::SeccompFilter filter;
+  filter.program = absl::StrCat("program for ", capabilities);
+  return filter;
 }
 
-absl::StatusOr<std::string> FakeSeccomp::ProgramFromFile(const std::string& path, uint64_t) {
-  return absl::StrCat("program of ", path);
+absl::StatusOr<shim::SeccompFilter> FakeSeccomp::FilterFromFile(const std::string& path, uint64_t) {
+  shim::SeccompFilter filter;
+  filter.program = absl::StrCat("program of ", path);
+  return filter;
 }
 
 }  // namespace berth::sandbox::testing

@@ -15,7 +15,7 @@ class FakeLauncher : public shim::Launcher {
     FakeShims::Shim& shim = shims_.shims_[launch.id.str()];
     shim.cgroups_path = launch.spec.linux_.cgroups_path;
     shim.trees = launch.mount_trees.size();
-    shim.seccomp_program = launch.seccomp_program;
+    shim.seccomp = launch.seccomp;
     for (const auto& [type, fd] : launch.namespaces) shim.joined.push_back(type);
     shims_.last_spec_ = std::move(launch.spec);
     std::error_code ignored;  // seen by the test as a missing directory

@@ -31,7 +31,7 @@ class FakeShims {
     bool ignores_signals = false;
     std::string cgroups_path;
     size_t trees = 0;
-    std::string seccomp_program;
+    shim::SeccompFilter seccomp;
     std::vector<shim::oci::NamespaceType> joined;
   };
 
@@ -177,9 +177,9 @@ class FakeImages : public image::ImageStore {
 
 class FakeSeccomp : public SeccompSource {
  public:
-  absl::StatusOr<std::string> ProgramFor(uint64_t capabilities) override;
-  absl::StatusOr<std::string> ProgramFromFile(const std::string& path,
-                                              uint64_t capabilities) override;
+  absl::StatusOr<shim::SeccompFilter> FilterFor(uint64_t capabilities) override;
+  absl::StatusOr<shim::SeccompFilter> FilterFromFile(const std::string& path,
+                                                     uint64_t capabilities) override;
 };
 
 // A host with one image, "busybox", and a daemon that can be killed and started again.

@@ -89,15 +89,6 @@ void BuildRoot(const InitContext& context) {
   FinishRoot(context);
 }
 
-void WaitAtGate(int gate_fd) {
-  char byte;
-  ssize_t n;
-  do {
-    n = read(gate_fd, &byte, 1);
-  } while (n < 0 && errno == EINTR);
-  if (n != 1) _exit(127);  // who would have opened it is dead
-}
-
 }  // namespace
 
 void JoinCgroups(const SetupPlan& setup, int report_fd) {
@@ -128,11 +119,16 @@ void RunInitChild(const InitContext& context) {
   const IdentityContext identity = {&process, fds.report};
   const int cwd_error = AssumeIdentity(identity);
   umask(process.umask);
+  // A listener goes to its agent while the container is made; any other filter comes last of all,
+  // so that it need not allow what happens here.
+  const bool early = AsksListener(process);
+  if (early) LoadSeccomp(identity);
   Report(fds.report, kStepReady, 0, "");
   WaitAtGate(fds.gate);
   if (cwd_error != 0) {
     Fail(fds.report, kStepCwd, cwd_error, PlanReader(&process).TextAt(process.cwd));
   }
+  if (!early) LoadSeccomp(identity);
   Exec(identity, context.argv, context.envp);
 }
 

@@ -3,6 +3,7 @@
 //
 //   create                              child
 //     clone3 ---------------------------> cgroup, namespaces, root, mounts, pivot, identity
+//     read report <-- kStepListener ----  with a filter that notifies: its descriptor, to be taken
 //     read report <-- kStepReady -------  stands at the gate
 //       (or a ChildFailure)               read gate: one byte = go on, EOF = end
 //   monitor

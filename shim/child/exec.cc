@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <initializer_list>
+
 #include "shim/child/identity.h"
 #include "shim/child/plan.h"
 #include "shim/child/report.h"
@@ -26,6 +28,7 @@ struct ExecContext {
   const ExecRequest* request;
   const ProcessPlan* plan;
   int report_fd;
+  int gate_fd;  // -1 = none
   char** envp;
 };
 
@@ -51,8 +54,8 @@ struct ExecContext {
   if (in_user_namespace) BecomeNamespaceRoot(context.report_fd);
   const int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root_fd < 0) Fail(context.report_fd, kStepRoot, errno, "/");
-  const ChildFds fds = ArrangeFds(
-      {request.stdin_fd, request.stdout_fd, request.stderr_fd, root_fd, context.report_fd, -1});
+  const ChildFds fds = ArrangeFds({request.stdin_fd, request.stdout_fd, request.stderr_fd, root_fd,
+                                   context.report_fd, context.gate_fd});
   LeaveSession(fds.report);
   FillVector(PlanReader(&plan), plan.env, context.envp);
   const IdentityContext identity = {&plan, fds.report};
@@ -60,6 +63,8 @@ struct ExecContext {
     Fail(fds.report, kStepCwd, error, PlanReader(&plan).TextAt(plan.cwd));
   }
   umask(plan.umask);
+  LoadSeccomp(identity);
+  if (fds.gate >= 0) WaitAtGate(fds.gate);
   Exec(identity, request.argv, context.envp);
 }
 
@@ -67,6 +72,30 @@ bool HasEnded(int pidfd) {
   pollfd p = {pidfd, POLLIN, 0};
   return poll(&p, 1, 0) > 0;
 }
+
+// Between us and the child. -1 = not open.
+struct Pipes {
+  int report[2] = {-1, -1};
+  int gate[2] = {-1, -1};
+
+  int Open(bool with_gate) {
+    if (pipe2(report, O_CLOEXEC) != 0) return errno;
+    if (!with_gate || pipe2(gate, O_CLOEXEC) == 0) return 0;
+    const int error = errno;
+    CloseAll();
+    return error;
+  }
+  static void Close(int* fd) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+  }
+  void CloseAll() {
+    for (int* pair : {report, gate}) {
+      Close(&pair[0]);
+      Close(&pair[1]);
+    }
+  }
+};
 
 // Starts the child. The value: its pid, or -errno.
 long CloneChild(const ExecContext& context, int* pidfd) {
@@ -114,27 +143,28 @@ int StartExec(const ExecRequest& request, ExecStarted* started) {
   if (plan == nullptr) return EINVAL;
   // The child's memory is a copy of ours and it is seen by the container: not dumpable from birth.
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return errno;
-  int report[2];
-  if (pipe2(report, O_CLOEXEC) != 0) return errno;
+  Pipes pipes;
+  if (const int error = pipes.Open(AsksListener(*plan)); error != 0) return error;
   const size_t slots_size = (plan->env.count + 1) * sizeof(char*);
   void* slots =
       mmap(nullptr, slots_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (slots == MAP_FAILED) {
     const int error = errno;
-    close(report[0]);
-    close(report[1]);
+    pipes.CloseAll();
     return error;
   }
-  const ExecContext context = {&request, plan, report[1], static_cast<char**>(slots)};
+  const ExecContext context = {&request, plan, pipes.report[1], pipes.gate[0],
+                               static_cast<char**>(slots)};
   int pidfd = -1;
   const long pid = CloneIntoPidNamespace(context, &pidfd);
   (void)munmap(slots, slots_size);
-  close(report[1]);
   if (pid < 0) {
-    close(report[0]);
+    pipes.CloseAll();
     return static_cast<int>(-pid);
   }
-  *started = {static_cast<pid_t>(pid), pidfd, report[0]};
+  Pipes::Close(&pipes.report[1]);
+  Pipes::Close(&pipes.gate[0]);
+  *started = {static_cast<pid_t>(pid), pidfd, pipes.report[0], pipes.gate[1]};
   return 0;
 }
 

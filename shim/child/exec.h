@@ -33,6 +33,9 @@ struct ExecStarted {
   pid_t pid;  // a direct child of the caller, inside the container's pid namespace
   int pidfd;
   int report_fd;  // ChildFailure or EOF
+  // -1, or write one byte: the filter of the plan asks an agent. The report pipe says kStepListener
+  // first; once HandOverListener has done its work, the process may go on.
+  int gate_fd;
 };
 
 // 0, or an errno when nothing was started.

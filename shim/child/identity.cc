@@ -81,9 +81,16 @@ void SetUser(const IdentityContext& context) {
   check(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "become undumpable");
 }
 
+// Without no_new_privs a filter takes CAP_SYS_ADMIN. It is permitted until execve, which makes the
+// permitted set anew, from the bounding, the inheritable and the ambient one.
+uint64_t PermittedUntilExec(const ProcessPlan& plan) {
+  const bool needs = plan.seccomp.count != 0 && (plan.flags & kNoNewPrivs) == 0;
+  return plan.permitted | (needs ? kSysAdmin : 0);
+}
+
 void SetFinalCapabilities(const IdentityContext& context) {
   const ProcessPlan& plan = *context.plan;
-  int error = SetCapabilities(plan.effective, plan.permitted, plan.inheritable);
+  const int error = SetCapabilities(plan.effective, PermittedUntilExec(plan), plan.inheritable);
   if (error != 0) Fail(context.report_fd, kStepCapabilities, error, "capset");
   if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) {
     Fail(context.report_fd, kStepCapabilities, errno, "keep capabilities");
@@ -93,17 +100,6 @@ void SetFinalCapabilities(const IdentityContext& context) {
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) != 0) {
       Fail(context.report_fd, kStepCapabilities, errno, "ambient set");
     }
-  }
-}
-
-void LoadSeccomp(const IdentityContext& context) {
-  const Span filter = context.plan->seccomp;
-  if (filter.count == 0) return;
-  sock_fprog program;
-  program.len = static_cast<unsigned short>(filter.count);
-  program.filter = const_cast<sock_filter*>(PlanReader(context.plan).Elements<sock_filter>(filter));
-  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) {
-    Fail(context.report_fd, kStepSeccomp, errno, "filter");
   }
 }
 
@@ -131,25 +127,35 @@ int AssumeIdentity(const IdentityContext& context) {
   int cwd_error = EnterCwd(plan);
   DropBounding(context);
   SetUser(context);
-  const bool no_new_privs = (plan.flags & kNoNewPrivs) != 0;
-  if (!no_new_privs && plan.seccomp.count != 0) {
-    // Without no_new_privs the filter needs CAP_SYS_ADMIN, and setuid cleared the effective set;
-    // CAP_SETPCAP is for the inheritable set afterwards.
-    const uint64_t enough = plan.permitted | kSysAdmin | (uint64_t{1} << CAP_SETPCAP);
-    if (const int error = SetCapabilities(enough, enough, 0); error != 0) {
-      Fail(context.report_fd, kStepCapabilities, error, "capset before seccomp");
-    }
-    LoadSeccomp(context);
-  }
   SetFinalCapabilities(context);
   if (IsDenied(cwd_error)) cwd_error = EnterCwd(plan);
-  if (no_new_privs) {
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-      Fail(context.report_fd, kStepNoNewPrivs, errno, "");
-    }
-    LoadSeccomp(context);
+  if ((plan.flags & kNoNewPrivs) != 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    Fail(context.report_fd, kStepNoNewPrivs, errno, "");
   }
   return cwd_error;
+}
+
+bool AsksListener(const ProcessPlan& plan) {
+  return plan.seccomp.count != 0 && (plan.seccomp_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0;
+}
+
+void LoadSeccomp(const IdentityContext& context) {
+  const ProcessPlan& plan = *context.plan;
+  const Span filter = plan.seccomp;
+  if (filter.count == 0) return;
+  const uint64_t permitted = PermittedUntilExec(plan);
+  if ((plan.flags & kNoNewPrivs) == 0) {
+    const int error = SetCapabilities(plan.effective | kSysAdmin, permitted, plan.inheritable);
+    if (error != 0) Fail(context.report_fd, kStepCapabilities, error, "capset before seccomp");
+  }
+  sock_fprog program;
+  program.len = static_cast<unsigned short>(filter.count);
+  program.filter = const_cast<sock_filter*>(PlanReader(&plan).Elements<sock_filter>(filter));
+  const long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, plan.seccomp_flags, &program);
+  if (result < 0) Fail(context.report_fd, kStepSeccomp, errno, "filter");
+  if (AsksListener(plan)) {
+    Report(context.report_fd, kStepListener, static_cast<int>(result), "");
+  }
 }
 
 void FillVector(PlanReader plan, Span texts, char** slots) {

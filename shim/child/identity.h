@@ -11,10 +11,17 @@ struct IdentityContext {
   int report_fd;
 };
 
-// rlimits, stdio ownership, groups, ids, capabilities, working directory, no_new_privs, seccomp.
+// rlimits, stdio ownership, groups, ids, capabilities, working directory, no_new_privs.
 // The value: 0, or the errno with which the working directory could not be entered; every other
 // failure ends the process.
 int AssumeIdentity(const IdentityContext& context);
+
+// The filter of the plan asks an agent, whom its listener must reach.
+bool AsksListener(const ProcessPlan& plan);
+
+// The last step before execve. With a listener, kStepListener is reported, and nothing else is
+// called on the way there: until the agent has the listener nobody could answer.
+void LoadSeccomp(const IdentityContext& context);
 
 // Points the slots at the plan's texts, NULL-terminated.
 void FillVector(PlanReader plan, Span texts, char** slots);

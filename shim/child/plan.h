@@ -16,7 +16,7 @@ namespace berth::shim::child {
 
 constexpr uint32_t kProcessMagic = 0x31507242;  // "BrP1"
 constexpr uint32_t kSetupMagic = 0x31537242;    // "BrS1"
-constexpr uint32_t kPlanVersion = 2;
+constexpr uint32_t kPlanVersion = 3;
 
 // What a ChildFailure names. kReady is no failure: the first process stands at the gate.
 enum ChildStep : uint32_t {
@@ -39,6 +39,7 @@ enum ChildStep : uint32_t {
   kStepCapabilities,
   kStepNoNewPrivs,
   kStepSeccomp,
+  kStepListener,  // no failure when a child says it: `error` is the listener's descriptor in it
   kStepCwd,
   kStepGate,
   kStepExec,
@@ -75,12 +76,12 @@ struct ProcessPlan {
   uint32_t gid;
   uint32_t umask;
   int32_t oom_score_adj;
-  uint32_t stdio_owner;  // uid, as the host counts
-  uint32_t unused;
-  Span groups;   // uint32_t
-  Span rlimits;  // RlimitEntry
-  Span args;     // Text
-  Span env;      // Text, "KEY=value"
+  uint32_t stdio_owner;    // uid, as the host counts
+  uint32_t seccomp_flags;  // SECCOMP_FILTER_FLAG_*
+  Span groups;             // uint32_t
+  Span rlimits;            // RlimitEntry
+  Span args;               // Text
+  Span env;                // Text, "KEY=value"
   Text cwd;
   Text search_path;   // the value of PATH
   uint64_t bounding;  // capability masks: bit = number
@@ -88,7 +89,9 @@ struct ProcessPlan {
   uint64_t permitted;
   uint64_t inheritable;
   uint64_t ambient;
-  Span seccomp;  // struct sock_filter; count 0 = no filter
+  Span seccomp;        // struct sock_filter; count 0 = no filter
+  Text listener_path;  // absolute: the agent's socket
+  Text exec_state;     // of ListenerHandover, for an exec
 };
 
 enum MountFlag : uint32_t {

@@ -47,6 +47,15 @@ void Fail(int report_fd, ChildStep step, int error, const char* detail) {
   _exit(127);
 }
 
+void WaitAtGate(int gate_fd) {
+  char byte;
+  ssize_t n;
+  do {
+    n = read(gate_fd, &byte, 1);
+  } while (n < 0 && errno == EINTR);
+  if (n != 1) _exit(127);  // who would have opened it is dead
+}
+
 void ResetSignals() {
   struct {  // the kernel's struct sigaction
     void (*handler)(int);
@@ -100,6 +109,8 @@ const char* StepName(uint32_t step) {
       return "set no_new_privs";
     case kStepSeccomp:
       return "load seccomp filter";
+    case kStepListener:
+      return "hand seccomp listener to its agent";
     case kStepCwd:
       return "change to working directory";
     case kStepGate:

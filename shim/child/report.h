@@ -23,11 +23,14 @@ class Words {
   size_t size_ = 0;
 };
 
-// Writes the record; the process goes on. Used for kStepReady.
+// Writes the record; the process goes on. Used for kStepReady and kStepListener.
 void Report(int report_fd, ChildStep step, int error, const char* detail);
 
 // Writes the record and ends the process.
 [[noreturn]] void Fail(int report_fd, ChildStep step, int error, const char* detail);
+
+// Waits for one byte; ends the process when there is nobody left who could send it.
+void WaitAtGate(int gate_fd);
 
 // All signals unblocked and back to their defaults, ignored ones too.
 void ResetSignals();

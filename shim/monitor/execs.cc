@@ -9,6 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shim/child/listener.h"
+#include "shim/child/plan.h"
+#include "shim/child/report.h"
 #include "shim/monitor/cgroup.h"
 #include "shim/monitor/loop.h"
 
@@ -88,7 +91,7 @@ void Monitor::HandleExec(int index, Received* received) {
   exec = Exec{};
   exec.arguments = argv;
   exec.arguments_size = size;
-  exec.pidfd = exec.report_fd = exec.group_fd = exec.events_fd = -1;
+  exec.pidfd = exec.report_fd = exec.group_fd = exec.events_fd = exec.gate_fd = -1;
   if (const int error = StartExec(&exec, argv, *received); error != 0) {
     ReleaseExec(&exec);
     // The first process has ended and is not reaped yet.
@@ -141,14 +144,62 @@ int Monitor::StartExec(Exec* exec, char* const* argv, const Received& received) 
   request.tasks_fds = tasks_fds;
   request.tasks_count = state_.cgroup_v1_count;
   request.cgroup_fd = is_v1 ? -1 : group.fd >= 0 ? group.fd : state_.cgroup_v2_fd;
-  child::ExecStarted started{-1, -1, -1};
+  child::ExecStarted started{-1, -1, -1, -1};
   const int error = child::StartExec(request, &started);
   CloseFd(&group_tasks);
   (void)munmap(plan, st.st_size);
   exec->pid = started.pid;
   exec->pidfd = started.pidfd;
   exec->report_fd = started.report_fd;
+  exec->gate_fd = started.gate_fd;
   if (exec->report_fd >= 0) (void)fcntl(exec->report_fd, F_SETFL, O_NONBLOCK);
+  if (exec->gate_fd >= 0) {
+    // Unwatched it stays at its gate, which is closed with it: it ends there.
+    const uint32_t slot = static_cast<uint32_t>(exec - execs_);
+    if (!Listen(exec->report_fd, EPOLLIN, Source::kExecListener, slot)) CloseFd(&exec->gate_fd);
+  }
+  return error;
+}
+
+// Its filter asks an agent: the listener goes there before the process goes on.
+void Monitor::OnExecListener(Exec* exec) {
+  (void)epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, exec->report_fd, nullptr);
+  child::ChildFailure failure;
+  // An end of the pipe: it was killed, and is reaped in a moment.
+  if (read(exec->report_fd, &failure, sizeof failure) != sizeof failure) return;
+  if (failure.step == child::kStepListener) {
+    const char* step = "";
+    const int error = HandOverListener(*exec, failure.error, &step);
+    if (error == 0) {
+      (void)write(exec->gate_fd, "g", 1);  // EPIPE: it was killed meanwhile
+      return CloseFd(&exec->gate_fd);
+    }
+    exec->handover_error = error;
+    exec->handover_step = step;
+    return KillExec(exec);
+  }
+  const int index = exec->connection;
+  exec->connection = -1;
+  if (index < 0) return;
+  connections_[index].waiting = Op{};
+  AnswerFailure(index, Op::kExec, failure);
+}
+
+int Monitor::HandOverListener(const Exec& exec, int listener, const char** step) {
+  struct stat st;
+  if (fstat(state_.plan_fd, &st) != 0) return errno;
+  void* map = mmap(nullptr, st.st_size, PROT_READ, MAP_PRIVATE, state_.plan_fd, 0);
+  if (map == MAP_FAILED) return errno;
+  const child::ProcessPlan* plan = child::AsProcessPlan(map, st.st_size);
+  int error = EINVAL;
+  if (plan != nullptr) {
+    const child::PlanReader reader(plan);
+    error = child::HandOverListener(
+        {state_.agent_dir_fd, reader.TextAt(plan->listener_path), reader.TextAt(plan->exec_state),
+         state_.init_pid, exec.pid, exec.pidfd, listener},
+        step);
+  }
+  (void)munmap(map, st.st_size);
   return error;
 }
 
@@ -186,7 +237,12 @@ void Monitor::FinishKilledExec(Exec* exec) {
   ReleaseExec(exec);
   if (index < 0) return;
   connections_[index].waiting = Op{};
-  AnswerCode(index, Op::kExec, Code::kTimedOut);
+  if (exec->handover_error == 0) return AnswerCode(index, Op::kExec, Code::kTimedOut);
+  child::ChildFailure failure{child::kStepListener, exec->handover_error, {}};
+  child::Words detail;
+  detail.Add("(").Add(exec->handover_step).Add(")");
+  CopyText(failure.detail, sizeof failure.detail, detail.c_str());
+  AnswerFailure(index, Op::kExec, failure);
 }
 
 // v1 has no notification that reaches here: kill what forked meanwhile and look again.
@@ -228,6 +284,7 @@ void Monitor::ReleaseExec(Exec* exec) {
   CloseFd(&exec->group_fd);
   CloseFd(&exec->pidfd);
   CloseFd(&exec->report_fd);
+  CloseFd(&exec->gate_fd);
   StopListening(&exec->events_fd);
   if (exec->arguments != nullptr) (void)munmap(exec->arguments, exec->arguments_size);
   exec->arguments = nullptr;

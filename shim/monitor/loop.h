@@ -40,7 +40,8 @@ enum class Source : uint32_t {
   kOutput,      // Stream
   kReport,
   kCgroup,
-  kExecGroup,  // execs_
+  kExecGroup,     // execs_
+  kExecListener,  // execs_
 };
 
 struct Connection {
@@ -60,6 +61,9 @@ struct Exec {
   int32_t report_fd;
   int32_t group_fd;  // -1: none
   int32_t events_fd;
+  int32_t gate_fd;            // open until its seccomp listener is with the agent; -1: it has none
+  int32_t handover_error;     // why its listener is not with the agent, an errno
+  const char* handover_step;  // a literal
   uint32_t group_number;
   int64_t deadline;  // CLOCK_MONOTONIC nanoseconds, 0: none
   void* arguments;
@@ -108,6 +112,8 @@ class Monitor {
   // execs.cc
   void HandleExec(int index, Received* received);
   int StartExec(Exec* exec, char* const* argv, const Received& received);
+  void OnExecListener(Exec* exec);
+  int HandOverListener(const Exec& exec, int listener, const char** step);
   void KillExec(Exec* exec);
   void OnExecReaped(Exec* exec, int status);
   void FinishKilledExec(Exec* exec);

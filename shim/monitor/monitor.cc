@@ -129,6 +129,8 @@ void Monitor::Dispatch(Source source, uint32_t index) {
       return CheckEmpty();
     case Source::kExecGroup:
       return FinishKilledExec(&execs_[index]);
+    case Source::kExecListener:
+      return OnExecListener(&execs_[index]);
   }
 }
 

@@ -36,6 +36,7 @@ struct MonitorState {
   int32_t mountinfo_fd;     // /proc/<init>/mountinfo, opened after the root was pivoted
   int32_t own_mount_ns_fd;  // the holder namespace, to come back to
   int32_t plan_fd;          // <run dir>/process.plan: shim/child/plan.h, for exec
+  int32_t agent_dir_fd;     // where the socket of the seccomp agent lies; -1: it has none
   int32_t cgroup_v2_fd;     // directories of the container's cgroup
   int32_t cgroup_v1_fds[kMaxCgroupV1];
   int32_t cgroup_v1_count;

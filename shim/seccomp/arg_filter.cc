@@ -26,13 +26,17 @@ uint32_t LibraryAction(Verdict verdict) {
     case Action::kLog:
       return SCMP_ACT_LOG;
     case Action::kErrno:
-      return SCMP_ACT_ERRNO(verdict.error);
+      return SCMP_ACT_ERRNO(verdict.data);
     case Action::kTrap:
       return SCMP_ACT_TRAP;
     case Action::kKillThread:
       return SCMP_ACT_KILL_THREAD;
     case Action::kKillProcess:
       return SCMP_ACT_KILL_PROCESS;
+    case Action::kTrace:
+      return SCMP_ACT_TRACE(verdict.data);
+    case Action::kNotify:
+      return SCMP_ACT_NOTIFY;
   }
   return SCMP_ACT_KILL_PROCESS;
 }

@@ -19,7 +19,7 @@ namespace berth::shim::seccomp {
 namespace {
 
 // To be raised when this file or the two filters make other programs of the same profile.
-constexpr int kEmitterVersion = 1;
+constexpr int kEmitterVersion = 2;
 
 // libseccomp's time grows faster than the square of these: 1,800 took half a minute, these half a
 // second. Profiles in use have a few dozen.
@@ -61,6 +61,14 @@ bool Permits(Verdict verdict) {
   return verdict.action == Action::kAllow || verdict.action == Action::kLog;
 }
 
+// What a number that no name stands for gets. Who answers in a program's stead knows better than
+// this table what to say to a call of a newer kernel.
+Verdict ForUnknown(Verdict default_verdict) {
+  const bool asks =
+      default_verdict.action == Action::kTrace || default_verdict.action == Action::kNotify;
+  return Permits(default_verdict) || asks ? default_verdict : Verdict{Action::kErrno, ENOSYS};
+}
+
 // A profile taken apart: what a name gets, and the rules that need libseccomp.
 struct Decisions {
   std::map<absl::string_view, Decision> by_name;  // keys are the table's
@@ -82,15 +90,9 @@ absl::Status CheckConditions(const std::string& name, const std::vector<Conditio
   return absl::OkStatus();
 }
 
-absl::Status AddUnconditional(const SyscallNumbers& row, Verdict verdict, Decisions* decisions) {
-  const auto [it, added] = decisions->by_name.try_emplace(row.name, verdict);
-  if (added || it->second == verdict) return absl::OkStatus();
-  if (!it->second) {  // was waiting for its arguments
-    it->second = verdict;
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("two rules without conditions answer \"", row.name, "\" differently"));
+void AddUnconditional(const SyscallNumbers& row, Verdict verdict, Decisions* decisions) {
+  Decision& decision = decisions->by_name[row.name];
+  if (!decision) decision = verdict;  // new, or was waiting for its arguments
 }
 
 absl::Status AddRule(const Rule& rule, const std::string& name, bool default_permits,
@@ -101,7 +103,10 @@ absl::Status AddRule(const Rule& rule, const std::string& name, bool default_per
     return absl::InvalidArgumentError(
         absl::StrCat("rule forbids \"", name, "\", which is not a system call known here"));
   }
-  if (rule.conditions.empty()) return AddUnconditional(*row, rule.verdict, decisions);
+  if (rule.conditions.empty()) {
+    AddUnconditional(*row, rule.verdict, decisions);
+    return absl::OkStatus();
+  }
   RETURN_IF_ERROR(CheckConditions(name, rule.conditions));
   decisions->by_name.try_emplace(row->name, std::nullopt);
   decisions->argument_rules.push_back({name, rule.verdict, rule.conditions});
@@ -140,9 +145,7 @@ std::vector<NumberMap> Numbers(const Profile& profile, const Decisions& decision
       return m.audit_arch == audit_arch;
     });
     if (map == maps.end()) {
-      const Verdict otherwise = Permits(profile.default_verdict) ? profile.default_verdict
-                                                                 : Verdict{Action::kErrno, ENOSYS};
-      map = maps.insert(maps.end(), NumberMap{audit_arch, {}, otherwise});
+      map = maps.insert(maps.end(), NumberMap{audit_arch, {}, ForUnknown(profile.default_verdict)});
     }
     for (const SyscallNumbers& row : SyscallTable()) {
       const int64_t number = Number(row, architecture);
@@ -164,7 +167,7 @@ std::string Sha256Hex(absl::string_view data) {
 
 std::string VerdictText(Verdict verdict) {
   return absl::StrCat(static_cast<int>(verdict.action),
-                      verdict.action == Action::kErrno ? absl::StrCat(":", verdict.error) : "");
+                      verdict.HasData() ? absl::StrCat(":", verdict.data) : "");
 }
 
 }  // namespace
@@ -203,8 +206,15 @@ absl::StatusOr<std::string> Compile(const Profile& profile) {
   return program;
 }
 
+bool AsksListener(const Profile& profile) {
+  return profile.default_verdict.action == Action::kNotify ||
+         std::any_of(profile.rules.begin(), profile.rules.end(),
+                     [](const Rule& rule) { return rule.verdict.action == Action::kNotify; });
+}
+
 std::string CanonicalText(const Profile& profile) {
   std::vector<std::string> rules;
+  std::set<std::string> decided;  // names with a rule without conditions: the first one stands
   for (const Rule& rule : profile.rules) {
     std::vector<std::string> conditions;
     for (const Condition& c : rule.conditions) {
@@ -216,6 +226,7 @@ std::string CanonicalText(const Profile& profile) {
         absl::StrCat(" ", VerdictText(rule.verdict), " ", absl::StrJoin(conditions, ";"), "\n");
     // With its length, since a name may hold anything that a profile's author wrote.
     for (const std::string& name : rule.names) {
+      if (rule.conditions.empty() && !decided.insert(name).second) continue;
       rules.push_back(absl::StrCat(name.size(), ":", name, tail));
     }
   }

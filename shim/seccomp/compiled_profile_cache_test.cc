@@ -125,11 +125,11 @@ TEST_F(CompiledProfileCacheTest, MemoryIsBoundedAndTheDiskRemembers) {
   const size_t count = CompiledProfileCache::kMaxInMemory + 10;
   for (size_t i = 0; i < count; ++i) {
     Profile profile = Permitting("read");
-    profile.default_verdict.error = static_cast<uint16_t>(i + 1);
+    profile.default_verdict.data = static_cast<uint16_t>(i + 1);
     ASSERT_TRUE(cache->Get(profile).ok());
   }
   Profile first = Permitting("read");
-  first.default_verdict.error = 1;
+  first.default_verdict.data = 1;
   ASSERT_TRUE(cache->Get(first).ok());
   EXPECT_EQ(compilations_, static_cast<int>(count));
 }

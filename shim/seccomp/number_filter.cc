@@ -82,13 +82,17 @@ uint32_t ReturnValue(Verdict verdict) {
     case Action::kLog:
       return SECCOMP_RET_LOG;
     case Action::kErrno:
-      return SECCOMP_RET_ERRNO | verdict.error;
+      return SECCOMP_RET_ERRNO | verdict.data;
     case Action::kTrap:
       return SECCOMP_RET_TRAP;
     case Action::kKillThread:
       return SECCOMP_RET_KILL_THREAD;
     case Action::kKillProcess:
       return SECCOMP_RET_KILL_PROCESS;
+    case Action::kTrace:
+      return SECCOMP_RET_TRACE | verdict.data;
+    case Action::kNotify:
+      return SECCOMP_RET_USER_NOTIF;
   }
   return SECCOMP_RET_KILL_PROCESS;
 }

@@ -11,14 +11,24 @@
 
 namespace berth::shim::seccomp {
 
-enum class Action : uint8_t { kAllow, kLog, kErrno, kTrap, kKillThread, kKillProcess };
+enum class Action : uint8_t {
+  kAllow,
+  kLog,
+  kErrno,
+  kTrap,
+  kKillThread,
+  kKillProcess,
+  kTrace,   // ENOSYS where no tracer is
+  kNotify,  // whoever holds the filter's listener answers
+};
 
 struct Verdict {
   Action action = Action::kAllow;
-  uint16_t error = 0;  // for kErrno
+  uint16_t data = 0;  // kErrno: the errno; kTrace: what the tracer is told
 
+  bool HasData() const { return action == Action::kErrno || action == Action::kTrace; }
   friend bool operator==(Verdict a, Verdict b) {
-    return a.action == b.action && (a.action != Action::kErrno || a.error == b.error);
+    return a.action == b.action && (!a.HasData() || a.data == b.data);
   }
   friend bool operator!=(Verdict a, Verdict b) { return !(a == b); }
 };
@@ -43,8 +53,9 @@ struct Condition {
   uint64_t mask = 0;  // for kMaskedEqual
 };
 
-// All conditions must hold; a rule without any beats those with some for the same call. Calls that
-// go through i386's socketcall and ipc are judged by the rules of those two names.
+// All conditions must hold. For one call a rule without any beats those with some, and of several
+// without the first one stands, as in libseccomp. Calls that go through i386's socketcall and ipc
+// are judged by the rules of those two names.
 struct Rule {
   std::vector<std::string> names;
   Verdict verdict;
@@ -53,10 +64,14 @@ struct Rule {
 
 struct Profile {
   // For calls that no rule matches. Numbers outside SyscallTable() get ENOSYS instead where this
-  // forbids, and this where it permits (kAllow, kLog).
+  // forbids, and this where it permits (kAllow, kLog) or asks somebody (kTrace, kNotify).
   Verdict default_verdict{Action::kErrno, EPERM};
   std::vector<Architecture> architectures;  // calls from any other kill the process
   std::vector<Rule> rules;
+  // Not part of the program: how it is loaded, and who answers for kNotify.
+  uint32_t flags = 0;  // SECCOMP_FILTER_FLAG_LOG, _SPEC_ALLOW, _WAIT_KILLABLE_RECV
+  std::string listener_path;
+  std::string listener_metadata;
 };
 
 // The one this program was built for, first, then those whose programs it also runs.
@@ -68,12 +83,16 @@ std::vector<Architecture> HostArchitectures();
 Profile DefaultProfile(uint64_t bounding,
                        const std::vector<Architecture>& architectures = HostArchitectures());
 
-// A text that two profiles share exactly when every rule says the same, whatever the order.
+// Does a rule, or the default, leave the answer to a listener?
+bool AsksListener(const Profile& profile);
+
+// A text that two profiles share exactly when their programs are the same; rules that cannot get in
+// one another's way count in any order.
 std::string CanonicalText(const Profile& profile);
 
 // The bytes of a struct sock_filter[] for SECCOMP_SET_MODE_FILTER.
-// InvalidArgument: a rule contradicts another, forbids a call that the table lacks, or has a
-// condition that cannot be; a permitting rule for an unknown call is without effect, as profiles
+// InvalidArgument: a rule forbids a call that the table lacks, or has a condition that cannot be; a
+// permitting rule for an unknown call is without effect, as profiles
 // written for newer kernels name some. Unimplemented: conditions on a call that libseccomp cannot
 // name. ResourceExhausted: more conditions than compile within a second, or more instructions than
 // the kernel takes.

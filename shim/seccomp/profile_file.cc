@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -19,6 +18,7 @@
 #include "base/os/process.h"
 #include "base/status_macros.h"
 #include "shim/oci/json_reader.h"
+#include "shim/seccomp/profile_names.h"
 
 namespace berth::shim::seccomp {
 namespace {
@@ -60,59 +60,6 @@ std::string SyntaxErrorOf(absl::string_view text) {
   return absl::StrCat("line ", line, ", column ", column, ": not valid JSON");
 }
 
-const std::map<std::string, Action>& Actions() {
-  static const auto* const actions = new std::map<std::string, Action>{
-      {"SCMP_ACT_ALLOW", Action::kAllow},
-      {"SCMP_ACT_LOG", Action::kLog},
-      {"SCMP_ACT_ERRNO", Action::kErrno},
-      {"SCMP_ACT_TRAP", Action::kTrap},
-      {"SCMP_ACT_KILL", Action::kKillThread},
-      {"SCMP_ACT_KILL_THREAD", Action::kKillThread},
-      {"SCMP_ACT_KILL_PROCESS", Action::kKillProcess},
-  };
-  return *actions;
-}
-
-// nullopt: a known one that no host of ours runs.
-const std::map<std::string, std::optional<Architecture>>& Architectures() {
-  static const auto* const architectures = new std::map<std::string, std::optional<Architecture>>{
-      {"SCMP_ARCH_X86_64", Architecture::kX86_64},
-      {"SCMP_ARCH_X86", Architecture::kI386},
-      {"SCMP_ARCH_X32", Architecture::kX32},
-      {"SCMP_ARCH_AARCH64", Architecture::kArm64},
-      {"SCMP_ARCH_ARM", Architecture::kArm},
-      {"SCMP_ARCH_MIPS", std::nullopt},
-      {"SCMP_ARCH_MIPS64", std::nullopt},
-      {"SCMP_ARCH_MIPS64N32", std::nullopt},
-      {"SCMP_ARCH_MIPSEL", std::nullopt},
-      {"SCMP_ARCH_MIPSEL64", std::nullopt},
-      {"SCMP_ARCH_MIPSEL64N32", std::nullopt},
-      {"SCMP_ARCH_PPC", std::nullopt},
-      {"SCMP_ARCH_PPC64", std::nullopt},
-      {"SCMP_ARCH_PPC64LE", std::nullopt},
-      {"SCMP_ARCH_S390", std::nullopt},
-      {"SCMP_ARCH_S390X", std::nullopt},
-      {"SCMP_ARCH_PARISC", std::nullopt},
-      {"SCMP_ARCH_PARISC64", std::nullopt},
-      {"SCMP_ARCH_RISCV64", std::nullopt},
-      {"SCMP_ARCH_LOONGARCH64", std::nullopt},
-      {"SCMP_ARCH_M68K", std::nullopt},
-      {"SCMP_ARCH_SH", std::nullopt},
-      {"SCMP_ARCH_SHEB", std::nullopt},
-  };
-  return *architectures;
-}
-
-const std::map<std::string, Comparison>& Comparisons() {
-  static const auto* const comparisons = new std::map<std::string, Comparison>{
-      {"SCMP_CMP_NE", Comparison::kNotEqual},           {"SCMP_CMP_LT", Comparison::kLess},
-      {"SCMP_CMP_LE", Comparison::kLessOrEqual},        {"SCMP_CMP_EQ", Comparison::kEqual},
-      {"SCMP_CMP_GE", Comparison::kGreaterOrEqual},     {"SCMP_CMP_GT", Comparison::kGreater},
-      {"SCMP_CMP_MASKED_EQ", Comparison::kMaskedEqual},
-  };
-  return *comparisons;
-}
-
 // The host's own as Docker's "arches" name it.
 constexpr char kOwnArch[] =
 #if defined(__x86_64__)
@@ -124,39 +71,37 @@ constexpr char kOwnArch[] =
 Action ReadAction(const JsonReader& in, absl::string_view key) {
   std::string name;
   in.Require(key, &name);
-  const auto known = Actions().find(name);
-  if (known != Actions().end()) return known->second;
-  if (name == "SCMP_ACT_TRACE" || name == "SCMP_ACT_NOTIFY") {
-    in.Fail(key, absl::StrCat(name, " needs a process that answers, and there is none"));
-  } else {
-    in.Fail(key, absl::StrCat("unknown action \"", name, "\""));
-  }
-  return Action::kErrno;
+  const std::optional<Action> known = ActionNamed(name);
+  if (!known) in.Fail(key, absl::StrCat("unknown action \"", name, "\""));
+  return known.value_or(Action::kErrno);
 }
 
 // `number`: the key of the errno as a number. EPERM where nothing is said.
 Verdict ReadVerdict(const JsonReader& in, absl::string_view action, absl::string_view number) {
   Verdict verdict;
   verdict.action = ReadAction(in, action);
-  int error = EPERM;
-  in.ReadInt(number, &error);
-  if (error < 0 || error > kMaxErrno) in.Fail(number, absl::StrCat(error, " is not an errno"));
-  verdict.error = verdict.action == Action::kErrno ? static_cast<uint16_t>(error) : 0;
+  int data = EPERM;
+  in.ReadInt(number, &data);
+  // "When the action doesn't support an errno, the runtime MUST print and error and fail."
+  if (in.Has(number) && !verdict.HasData()) {
+    in.Fail(number, absl::StrCat("goes with SCMP_ACT_ERRNO and SCMP_ACT_TRACE, not with what ",
+                                 action, " says"));
+  }
+  const int most = verdict.action == Action::kTrace ? UINT16_MAX : kMaxErrno;
+  if (data < 0 || data > most) in.Fail(number, absl::StrCat(data, " is not an errno"));
+  verdict.data = verdict.HasData() ? static_cast<uint16_t>(data) : 0;
   return verdict;
 }
 
 void AddArchitecture(const JsonReader& in, absl::string_view key, const std::string& name,
                      std::vector<Architecture>* architectures) {
-  const auto known = Architectures().find(name);
-  if (known == Architectures().end()) {
-    return in.Fail(key, absl::StrCat("unknown architecture \"", name, "\""));
-  }
+  const std::optional<NamedArchitecture> known = ArchitectureNamed(name);
+  if (!known) return in.Fail(key, absl::StrCat("unknown architecture \"", name, "\""));
   const std::vector<Architecture> host = HostArchitectures();
-  if (!known->second || std::find(host.begin(), host.end(), *known->second) == host.end()) return;
-  if (std::find(architectures->begin(), architectures->end(), *known->second) ==
-      architectures->end()) {
-    architectures->push_back(*known->second);
-  }
+  const auto has = [&](const std::vector<Architecture>& list) {
+    return std::find(list.begin(), list.end(), *known->runs) != list.end();
+  };
+  if (known->runs && has(host) && !has(*architectures)) architectures->push_back(*known->runs);
 }
 
 std::vector<Architecture> ReadArchitectures(const JsonReader& in) {
@@ -182,20 +127,52 @@ std::vector<Architecture> ReadArchitectures(const JsonReader& in) {
   return architectures;
 }
 
-void CheckFlags(const JsonReader& in) {
+void ReadFlags(const JsonReader& in, Profile* profile) {
   std::vector<std::string> flags;
   in.Read("flags", &flags);
-  for (const std::string& flag : flags) {
-    // Neither changes a verdict: one thread loads the filter, and without the other a mitigation
-    // stays on.
-    if (flag == "SECCOMP_FILTER_FLAG_TSYNC" || flag == "SECCOMP_FILTER_FLAG_SPEC_ALLOW") continue;
-    in.Fail("flags", absl::StrCat("\"", flag, "\" is not offered"));
+  for (size_t i = 0; i < flags.size(); ++i) {
+    const std::optional<uint32_t> flag = FlagNamed(flags[i]);
+    if (!flag) {
+      return in.Fail(absl::StrCat("flags[", i, "]"),
+                     absl::StrCat("unknown flag \"", flags[i], "\""));
+    }
+    profile->flags |= *flag;
   }
-  for (const char* key : {"listenerPath", "listenerMetadata"}) {
-    std::string text;
-    in.Read(key, &text);
-    if (!text.empty()) in.Fail(key, "not offered: no process answers for system calls");
+}
+
+// What "write" gets whatever its arguments; nullopt: they decide.
+std::optional<Verdict> VerdictOfWrite(const Profile& profile) {
+  bool has_conditions = false;
+  for (const Rule& rule : profile.rules) {
+    if (std::find(rule.names.begin(), rule.names.end(), "write") == rule.names.end()) continue;
+    if (rule.conditions.empty()) return rule.verdict;
+    has_conditions = true;
   }
+  if (has_conditions) return std::nullopt;
+  return profile.default_verdict;
+}
+
+void ReadListener(const JsonReader& in, Profile* profile) {
+  in.Read("listenerPath", &profile->listener_path);
+  in.Read("listenerMetadata", &profile->listener_metadata);
+  if (!profile->listener_metadata.empty() && profile->listener_path.empty()) {
+    in.Fail("listenerMetadata", "given without listenerPath");
+  }
+  if (!AsksListener(*profile)) return;
+  if (profile->listener_path.empty()) {
+    return in.Fail("listenerPath", "is required: SCMP_ACT_NOTIFY is used");
+  }
+  if (profile->listener_path[0] != '/' || profile->listener_path.back() == '/' ||
+      profile->listener_path.find('\0') != std::string::npos) {
+    return in.Fail("listenerPath", "must be the absolute path of a socket");
+  }
+  // Between the load of the filter and the moment when the agent has its listener the process makes
+  // one call, and nobody could answer for it.
+  const std::optional<Verdict> write = VerdictOfWrite(*profile);
+  if (write && (write->action == Action::kAllow || write->action == Action::kLog)) return;
+  in.Fail(
+      "syscalls",
+      "\"write\" must be allowed where SCMP_ACT_NOTIFY is used: the listener is handed over by it");
 }
 
 // "4.8": is the running kernel at least that?
@@ -257,13 +234,14 @@ std::vector<Condition> ReadConditions(const JsonReader& rule) {
     in.ReadInt("value", &value);
     in.ReadInt("valueTwo", &second);
     in.Require("op", &op);
-    const auto known = Comparisons().find(op);
-    if (known == Comparisons().end()) {
-      return in.Fail("op", absl::StrCat("unknown comparison \"", op, "\""));
+    for (const char* key : {"index", "value"}) {
+      if (!in.Has(key)) return in.Fail(key, "is required");
     }
+    const std::optional<Comparison> known = ComparisonNamed(op);
+    if (!known) return in.Fail("op", absl::StrCat("unknown comparison \"", op, "\""));
     if (condition.argument > 5) in.Fail("index", "a call has arguments 0 to 5");
-    condition.comparison = known->second;
-    const bool masked = known->second == Comparison::kMaskedEqual;
+    condition.comparison = *known;
+    const bool masked = *known == Comparison::kMaskedEqual;
     condition.mask = masked ? value : 0;
     condition.value = masked ? second : value;
     conditions.push_back(condition);
@@ -346,8 +324,9 @@ absl::StatusOr<Profile> ParseProfile(absl::string_view json, const ProfileContex
   Profile profile;
   profile.default_verdict = ReadVerdict(in, "defaultAction", "defaultErrnoRet");
   profile.architectures = ReadArchitectures(in);
-  CheckFlags(in);
+  ReadFlags(in, &profile);
   in.Each("syscalls", [&](const JsonReader& rule) { ReadRule(rule, context, &profile); });
+  ReadListener(in, &profile);
   RETURN_IF_ERROR(error);
   return profile;
 }

@@ -30,9 +30,8 @@ absl::StatusOr<std::string> ReadProfileFile(const std::string& path);
 
 // The host's own architecture is always there; of those listed, the ones whose programs this host
 // does not run are left out. InvalidArgument begins with the place in the text
-// ("syscalls[3].action: ...", "line 4, column 7: ..."). Refused by name: SCMP_ACT_TRACE and
-// SCMP_ACT_NOTIFY with listenerPath, which need somebody to answer, and flags that change what the
-// kernel does beyond the verdicts.
+// ("syscalls[3].action: ...", "line 4, column 7: ..."). SCMP_ACT_NOTIFY needs listenerPath, and
+// "write" allowed: the listener is handed over by it once the filter is there.
 absl::StatusOr<Profile> ParseProfile(absl::string_view json, const ProfileContext& context);
 
 }  // namespace berth::shim::seccomp

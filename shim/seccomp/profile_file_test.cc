@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +54,43 @@ TEST(ProfileFileTest, TheOciFormIsRead) {
   EXPECT_EQ(masked.comparison, Comparison::kMaskedEqual);
   EXPECT_EQ(masked.mask, 255u);
   EXPECT_EQ(masked.value, UINT64_MAX);
+}
+
+TEST(ProfileFileTest, EveryWordOfTheSpecificationIsKnown) {
+  const std::pair<const char*, Action> actions[] = {{"KILL", Action::kKillThread},
+                                                    {"KILL_PROCESS", Action::kKillProcess},
+                                                    {"KILL_THREAD", Action::kKillThread},
+                                                    {"TRAP", Action::kTrap},
+                                                    {"ERRNO", Action::kErrno},
+                                                    {"TRACE", Action::kTrace},
+                                                    {"LOG", Action::kLog},
+                                                    {"NOTIFY", Action::kNotify}};
+  for (const auto& [name, action] : actions) {
+    const Profile profile = Parse(absl::StrCat(
+        R"({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/a", "listenerMetadata": "m",
+            "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_)",
+        name, "\"}]}"));
+    ASSERT_EQ(profile.rules.size(), 1u) << name;
+    EXPECT_EQ(profile.rules[0].verdict.action, action) << name;
+    EXPECT_EQ(AsksListener(profile), action == Action::kNotify) << name;
+    EXPECT_EQ(profile.listener_path, "/run/a");
+    EXPECT_EQ(profile.listener_metadata, "m");
+  }
+  const Profile traced = Parse(R"({"defaultAction": "SCMP_ACT_TRACE", "defaultErrnoRet": 65535})");
+  EXPECT_EQ(traced.default_verdict, (Verdict{Action::kTrace, 65535}));
+  for (const char* name :
+       {"X86",     "X86_64",      "X32",    "ARM",      "AARCH64",     "MIPS",
+        "MIPS64",  "MIPS64N32",   "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC",
+        "PPC64",   "PPC64LE",     "S390",   "S390X",    "PARISC",      "PARISC64",
+        "RISCV64", "LOONGARCH64", "M68K",   "SH",       "SHEB"}) {
+    Parse(absl::StrCat(R"({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_)", name,
+                       "\"]}"));
+  }
+  const Profile flagged = Parse(R"({"defaultAction": "SCMP_ACT_ALLOW", "flags": [
+      "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+      "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]})");
+  EXPECT_EQ(flagged.flags, uint32_t{SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW |
+                                    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV});
 }
 
 TEST(ProfileFileTest, CritestsProfileForbidsItsCallsAndNothingElse) {
@@ -130,8 +168,13 @@ TEST(ProfileFileTest, EachMistakeIsNamedWithItsPlace) {
       {R"({"defaultAction": 1})", "defaultAction: must be a string"},
       {R"({"defaultAction": "SCMP_ACT_MAYBE"})",
        "defaultAction: unknown action \"SCMP_ACT_MAYBE\""},
-      {R"({"defaultAction": "SCMP_ACT_TRACE"})",
-       "defaultAction: SCMP_ACT_TRACE needs a process that answers"},
+      {R"({"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1})",
+       "defaultErrnoRet: goes with SCMP_ACT_ERRNO and SCMP_ACT_TRACE"},
+      {R"({"defaultAction": "SCMP_ACT_TRACE", "defaultErrnoRet": 65536})",
+       "defaultErrnoRet: 65536 is not an errno"},
+      {R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"],
+           "action": "SCMP_ACT_KILL", "errnoRet": 1}]})",
+       "syscalls[0].errnoRet: goes with"},
       {R"({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4096})",
        "defaultErrnoRet: 4096 is not an errno"},
       {R"({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_VAX"]})",
@@ -141,10 +184,24 @@ TEST(ProfileFileTest, EachMistakeIsNamedWithItsPlace) {
        "archMap: given beside architectures"},
       {R"({"defaultAction": "SCMP_ACT_ALLOW", "archMap": [{}]})",
        "archMap[0].architecture: is required"},
-      {R"({"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_LOG"]})",
-       "flags: \"SECCOMP_FILTER_FLAG_LOG\" is not offered"},
-      {R"({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/x"})",
-       "listenerPath: not offered"},
+      {R"({"defaultAction": "SCMP_ACT_ALLOW",
+           "flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_NEW_LISTENER"]})",
+       "flags[1]: unknown flag \"SECCOMP_FILTER_FLAG_NEW_LISTENER\""},
+      {R"({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"})",
+       "listenerMetadata: given without listenerPath"},
+      {R"({"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "/run/x"})",
+       "syscalls: \"write\" must be allowed"},
+      {R"({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/x",
+           "syscalls": [{"names": ["read", "write"], "action": "SCMP_ACT_NOTIFY"}]})",
+       "syscalls: \"write\" must be allowed"},
+      {R"({"defaultAction": "SCMP_ACT_ERRNO", "listenerPath": "/run/x",
+           "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"},
+                        {"names": ["write"], "action": "SCMP_ACT_ALLOW",
+                         "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}]})",
+       "syscalls: \"write\" must be allowed"},
+      {R"({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "run/x",
+           "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]})",
+       "listenerPath: must be the absolute path of a socket"},
       {R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": {}})", "syscalls: must be an array"},
       {R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [1]})", "syscalls[0]: must be an object"},
       {R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_LOG"}]})",
@@ -155,12 +212,18 @@ TEST(ProfileFileTest, EachMistakeIsNamedWithItsPlace) {
        "syscalls[0].action: is required"},
       {R"({"defaultAction": "SCMP_ACT_ALLOW",
            "syscalls": [{"names": ["read"], "action": "SCMP_ACT_NOTIFY"}]})",
-       "syscalls[0].action: SCMP_ACT_NOTIFY needs"},
+       "listenerPath: is required: SCMP_ACT_NOTIFY is used"},
       {R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"],
-           "action": "SCMP_ACT_LOG", "args": [{"index": 6, "op": "SCMP_CMP_EQ"}]}]})",
+           "action": "SCMP_ACT_LOG", "args": [{"value": 6, "op": "SCMP_CMP_EQ"}]}]})",
+       "syscalls[0].args[0].index: is required"},
+      {R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"],
+           "action": "SCMP_ACT_LOG", "args": [{"index": 0, "op": "SCMP_CMP_EQ"}]}]})",
+       "syscalls[0].args[0].value: is required"},
+      {R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"],
+           "action": "SCMP_ACT_LOG", "args": [{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]}]})",
        "syscalls[0].args[0].index: a call has arguments 0 to 5"},
       {R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"],
-           "action": "SCMP_ACT_LOG", "args": [{"index": 0, "op": "=="}]}]})",
+           "action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": 0, "op": "=="}]}]})",
        "syscalls[0].args[0].op: unknown comparison \"==\""},
       {R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"],
            "action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": -1, "op": "SCMP_CMP_EQ"}]}]})",
