@@ -5,28 +5,24 @@
 #include <fcntl.h>
 #include <poll.h>
 
-#include <algorithm>
 #include <cstdio>
-#include <functional>
-#include <map>
 #include <string>
-#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "base/clock.h"
 #include "base/os/file.h"
 #include "cri.grpc.pb.h"
 #include "grpcpp/grpcpp.h"
+#include "shim/seccomp/profile.h"
 #include "tests/bench/floor.h"
+#include "tests/bench/samples.h"
 
 namespace berth::bench {
 namespace {
 
 namespace cri = ::runtime::v1;
-using Samples = std::map<std::string, std::vector<double>>;
 
 void Pause() { (void)poll(nullptr, 0, 25); }
 
@@ -127,13 +123,6 @@ class Client {
   std::string id_;
 };
 
-bool Time(Samples* samples, const std::string& name, const std::function<bool()>& call) {
-  const int64_t start = MonotonicNanos();
-  const bool ok = call();
-  (*samples)[name].push_back(static_cast<double>(MonotonicNanos() - start) / 1000);
-  return ok;
-}
-
 bool OneRound(int n, Client* client, Floor* floor, Samples* s) {
   Pause();
   if (!Time(s, "floor create+start", [&] { return floor->CreateStart(); })) return false;
@@ -155,11 +144,6 @@ bool OneRound(int n, Client* client, Floor* floor, Samples* s) {
   return Time(s, "RemovePodSandbox", [&] { return client->RemovePod(); });
 }
 
-double Quantile(std::vector<double> values, double q) {
-  std::sort(values.begin(), values.end());
-  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
-}
-
 int Run(int argc, char** argv) {
   int rounds = 0;
   if (argc != 6 || !absl::SimpleAtoi(argv[5], &rounds) || rounds < 1) {
@@ -167,7 +151,10 @@ int Run(int argc, char** argv) {
     return 2;
   }
   Client client(argv[1]);
-  Floor floor(argv[2], argv[3]);
+  const absl::StatusOr<std::string> filter =
+      shim::seccomp::Compile(shim::seccomp::DefaultProfile(0));
+  if (!filter.ok()) return 1;
+  Floor floor(argv[2], argv[3], *filter);
   Samples samples;
   for (int i = 0; i < rounds + 3; ++i) {
     if (i == 3) samples.clear();  // the first three warm caches
@@ -177,10 +164,8 @@ int Run(int argc, char** argv) {
     }
   }
   std::string json = "{\"unit\":\"us\",\"samples\":{";
-  (void)printf("%-30s %10s %10s %10s   (ms, n=%d)\n", "", "min", "p50", "p99", rounds);
+  Print(samples, rounds);
   for (const auto& [name, values] : samples) {
-    (void)printf("%-30s %10.3f %10.3f %10.3f\n", name.c_str(), Quantile(values, 0) / 1000,
-                 Quantile(values, 0.5) / 1000, Quantile(values, 0.99) / 1000);
     absl::StrAppend(&json, json.back() == '{' ? "" : ",", "\"", name, "\":[",
                     absl::StrJoin(values, ","), "]");
   }
