@@ -2,7 +2,6 @@
 // paths of errors begin where the reader stands. Stateless; thread-safe.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
 #include <vector>
