@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -175,6 +176,28 @@ TEST_F(LauncherTest, MoreConnectionsThanItServesAreHungUpOn) {
   EXPECT_TRUE(
       testing::Eventually([&] { return c.client().State(Soon()).ok(); }, absl::Seconds(10)));
 }
+
+#if BERTH_STATIC_SHIM
+// The budget is 512 KiB for the PSS of one shim alone; what is mapped is at least that.
+TEST_F(ShimTest, AShimThatIsIdleGivesBackWhatItsWorkTook) {
+  TestContainer c(host_, Shell("seq 1 50000; seq 1 50000 >&2; echo done; sleep 1000"));
+  c.Run();
+  c.AwaitLine("done");
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(c.Exec("echo inside"), "inside\n");
+  const std::string path = absl::StrCat("/proc/", c.launched().shim_pid, "/smaps_rollup");
+  int64_t kib = 0;
+  EXPECT_TRUE(testing::Eventually(
+      [&] {
+        const absl::StatusOr<std::string> text = os::ReadFile(path, 4096);
+        const size_t at = text.value_or("").find("Rss:");
+        if (at == std::string::npos) return false;
+        kib = atoll(text->c_str() + at + 4);
+        return kib > 0 && kib <= 512;
+      },
+      absl::Seconds(20)))
+      << kib << " KiB";
+}
+#endif
 
 }  // namespace
 }  // namespace berth::shim

@@ -233,6 +233,8 @@ void Monitor::OnExecReaped(Exec* exec, int status) {
 // Answers once nothing that the exec started lives any more.
 void Monitor::FinishKilledExec(Exec* exec) {
   if (!exec->used || !exec->killed || !exec->reaped || IsGroupAlive(exec)) return;
+  OnChildren();  // what its death made ours is reaped before the answer, too
+  if (!exec->used) return;
   const int index = exec->connection;
   ReleaseExec(exec);
   if (index < 0) return;

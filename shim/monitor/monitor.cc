@@ -13,6 +13,7 @@
 
 #include <initializer_list>
 
+#include "shim/monitor/idle.h"
 #include "shim/monitor/loop.h"
 
 namespace berth::shim::monitor {
@@ -45,6 +46,7 @@ int Run(int state_fd) { return g_monitor.Run(state_fd); }
 
 int Monitor::Run(int state_fd) {
   if (!Load(state_fd) || !Prepare()) return 1;
+  idle_at_ = MonotonicNow() + kSecond;
   OnChildren();  // one may have ended before SIGCHLD was watched for
   while (stage_ != Stage::kEnded) {
     // One event a turn: handling it may close what another one of the same batch is about.
@@ -53,6 +55,7 @@ int Monitor::Run(int state_fd) {
     if (n < 0 && errno != EINTR) return 1;
     if (n > 0) {
       Dispatch(static_cast<Source>(event.data.u64 >> 32), static_cast<uint32_t>(event.data.u64));
+      idle_at_ = MonotonicNow() + kSecond;
     }
     OnTime();
   }
@@ -161,6 +164,7 @@ void Monitor::OnTime() {
     idle_at_ = 0;
     log_.ReportDrops();
     log_.ReleaseMemory();
+    ReleaseProgramAndStack();
   }
   for (int i = 0; exec_count_ > 0 && i < exec_end_; ++i) {
     Exec& exec = execs_[i];
@@ -173,14 +177,12 @@ void Monitor::OnTime() {
 
 void Monitor::OnOutput(Stream stream) {
   const int fd = stream == Stream::kStdout ? state_.stdout_fd : state_.stderr_fd;
-  const int64_t now = MonotonicNow();
   switch (log_.Pump(stream, fd)) {
     case LogWriter::Pumped::kEmpty:
       return;
     case LogWriter::Pumped::kData:
-      idle_at_ = now + kSecond;
       if (drain_until_ != 0) {
-        const int64_t quiet = now + 2 * kSecond;
+        const int64_t quiet = MonotonicNow() + 2 * kSecond;
         drain_until_ = quiet < drain_limit_ ? quiet : drain_limit_;
       }
       return;

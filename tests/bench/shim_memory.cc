@@ -5,7 +5,7 @@
 //   - the difference of MemAvailable for each container, less the PSS of the container's own
 //     processes and, in a second line, of its shim, too (budget for the second: 0.5 MiB with 200),
 //   - where the kernel's part of it is: /proc/meminfo before and after,
-//   - the same from the memory controller, which other programs on this machine do not disturb.
+//   - kernel memory by the memory controller's count, which other programs do not disturb.
 // Needs root, and busybox (Debian package busybox-static).
 #include <fcntl.h>
 #include <poll.h>
@@ -24,6 +24,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/clock.h"
 #include "base/os/cgroup.h"
 #include "base/os/file.h"
@@ -127,11 +128,11 @@ class Bench {
     ASSIGN_OR_RETURN(const os::CgroupJoin join, JoinOf(group_ + "/bench"));
     RETURN_IF_ERROR(Enter(join));
     for (const char* sub : {"/run", "/logs", "/data/containers"}) {
-      RETURN_IF_ERROR(os::MakeDirs(dir_ + sub, 0700));
+      RETURN_IF_ERROR(os::MakeDirs(absl::StrCat(dir_, sub), 0700));
     }
     const std::string layer = dir_ + "/data/layers/busybox";
     for (const char* sub : {"/bin", "/dev", "/proc", "/sys"}) {
-      RETURN_IF_ERROR(os::MakeDirs(layer + sub, 0755));
+      RETURN_IF_ERROR(os::MakeDirs(absl::StrCat(layer, sub), 0755));
     }
     ASSIGN_OR_RETURN(const std::string busybox, os::ReadFile("/bin/busybox", 16 << 20));
     ASSIGN_OR_RETURN(const os::UniqueFd copy,
@@ -156,8 +157,9 @@ class Bench {
     ASSIGN_OR_RETURN(launch.log, OpenLog(container, ""));
     launch.spec.process.args = {
         "/bin/busybox", "sh", "-c",
-        "b=/bin/busybox; $b yes | $b head -c 1048576; $b yes | $b head -c 1048576 >&2; exec $b "
-        "sleep 1000000"};
+        absl::StrCat("b=/bin/busybox; l=", std::string(99, 'x'),
+                     "; $b yes $l | $b head -c 1048576; $b yes $l | $b head -c 1048576 >&2; exec "
+                     "$b sleep 1000000")};
     launch.spec.mounts = {{"/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}},
                           {"/dev", "tmpfs", "tmpfs", {"nosuid", "mode=755", "size=64k"}},
                           {"/dev/shm", "tmpfs", "tmpfs", {"nosuid", "nodev", "size=64m"}},
@@ -215,18 +217,17 @@ class Bench {
     return first;
   }
 
-  // Of all groups of this program; 0: no memory controller.
+  // Kernel memory charged to all groups of this program; 0: no memory controller.
   int64_t ChargedKib() const {
-    for (const auto& [controller, file] :
-         {std::pair{"memory", "memory.usage_in_bytes"}, std::pair{"memory", "memory.current"}}) {
-      const std::string dir = host_->ControllerDir(controller, group_);
-      const auto text = os::ReadFile(absl::StrCat(dir, "/", file), 64);
-      int64_t bytes = 0;
-      if (text.ok() && absl::SimpleAtoi(absl::StripAsciiWhitespace(*text), &bytes)) {
-        return bytes / 1024;
-      }
+    const std::string dir = host_->ControllerDir("memory", group_);
+    int64_t bytes = 0;
+    const auto v1 = os::ReadFile(dir + "/memory.kmem.usage_in_bytes", 64);
+    if (v1.ok() && absl::SimpleAtoi(absl::StripAsciiWhitespace(*v1), &bytes)) return bytes / 1024;
+    const auto v2 = os::ReadFile(dir + "/memory.stat", 64 << 10);
+    for (absl::string_view line : absl::StrSplit(v2.value_or(""), '\n')) {
+      if (absl::ConsumePrefix(&line, "kernel ") && absl::SimpleAtoi(line, &bytes)) break;
     }
-    return 0;
+    return bytes / 1024;
   }
 
   absl::Status Print(const std::map<std::string, int64_t>& before, int64_t charged_before) {
@@ -253,7 +254,7 @@ class Bench {
     std::printf("  %-44s %8.1f\n", "... and less its shim: the kernel's part",
                 (available - processes - shims) / n);
     for (const char* key : kCounted) std::printf("    %-42s %8.1f\n", key, delta(key) / n);
-    std::printf("  %-44s %8.1f\n", "charged to its groups, file cache included",
+    std::printf("  %-44s %8.1f\n", "kernel memory charged to its groups",
                 (ChargedKib() - charged_before) / n);
     return absl::OkStatus();
   }
