@@ -50,7 +50,9 @@ void ReadMount(const JsonReader& in, Mount* out) {
   in.Require("destination", &out->destination);
   if (out->destination.empty()) in.Fail("destination", "must not be empty");
   // Deprecated, and to be read so.
-  if (!absl::StartsWith(out->destination, "/")) out->destination.insert(0, "/");
+  if (!absl::StartsWith(out->destination, "/")) {
+    out->destination = absl::StrCat("/", out->destination);
+  }
   in.Read("type", &out->type);
   in.Read("source", &out->source);
   in.Read("options", &out->options);
