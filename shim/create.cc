@@ -16,6 +16,7 @@
 #include <cstring>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -30,6 +31,7 @@
 #include "shim/listener_agent.h"
 #include "shim/monitor/state.h"
 #include "shim/overlay.h"
+#include "shim/prepare_launch.h"
 #include "shim/user_stage.h"
 
 namespace berth::shim {
@@ -241,11 +243,14 @@ absl::Status CreateAndStay(bool* answered) {
   RETURN_IF_ERROR(CheckOffered(document.spec, !document.seccomp.program.empty()));
   ASSIGN_OR_RETURN(const ListenerAgent agent, ListenerAgent::Find(document));
   ASSIGN_OR_RETURN(const os::UniqueFd loader_namespace, OpenLoaderNamespace());
+  std::vector<os::UniqueFd> held;
+  RETURN_IF_ERROR(PrepareNamespaces(&document, &held));
+  RETURN_IF_ERROR(PrepareMounts(&document, document.cgroup_v2 ? kCgroupV2Fd : -1, &held));
+  ASSIGN_OR_RETURN(const NamespacePlan namespaces, PlanNamespaces(document));
   if (setns(kHolderNsFd, CLONE_NEWNS) != 0) {
     return os::ErrnoStatus(errno, "enter holder namespace");
   }
   ASSIGN_OR_RETURN(const Powers powers, OwnPowers());
-  ASSIGN_OR_RETURN(const NamespacePlan namespaces, PlanNamespaces(document));
   ASSIGN_OR_RETURN(Created created, Create(document, namespaces, agent, powers));
   ASSIGN_OR_RETURN(monitor::MonitorState state, MakeState(document, namespaces, created));
   state.agent_dir_fd = agent.directory();

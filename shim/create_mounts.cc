@@ -19,6 +19,7 @@
 #include "absl/strings/str_split.h"
 #include "base/os/errno_status.h"
 #include "base/os/mount.h"
+#include "base/os/security_module.h"
 #include "base/os/user_namespace.h"
 #include "base/status_macros.h"
 #include "shim/mount_options.h"
@@ -30,7 +31,9 @@ namespace {
 using child::MountPlan;
 using Options = std::vector<std::pair<std::string, std::string>>;
 
-// File systems whose instance is made for the container.
+constexpr int64_t kMaxMajor = 4095;  // MINORBITS of the kernel is 20
+constexpr int64_t kMaxMinor = 1048575;
+
 constexpr std::array<const char*, 6> kNewTypes = {"tmpfs", "mqueue",    "devpts",
                                                   "proc",  "hugetlbfs", "sysfs"};
 
@@ -52,14 +55,6 @@ absl::StatusOr<std::string> CleanDestination(absl::string_view destination) {
   if (depth == 0) return absl::InvalidArgumentError("must not be the root itself");
   // ".." stays as it is: what it means depends on links, which the child resolves in the root.
   return absl::StrCat("/", absl::StrJoin(parts, "/"));
-}
-
-bool IsBind(const oci::Mount& mount) {
-  if (mount.type == "bind") return true;
-  for (const std::string& option : mount.options) {
-    if (option == "bind" || option == "rbind") return true;
-  }
-  return false;
 }
 
 // A fresh /dev is ours to fill; the host's own is not.
@@ -86,11 +81,17 @@ class MountPlanner {
  private:
   absl::Status AddTree(int tree_fd, const oci::Mount& mount, const std::string& destination,
                        const MountOptions& options);
+  absl::Status PlaceTree(int tree_fd, const std::string& destination, const MountOptions& options);
+  absl::Status AddRemount(const oci::Mount& mount, const std::string& destination,
+                          const MountOptions& options);
   absl::Status MapIds(int tree_fd, const oci::Mount& mount, const MountOptions& options);
   absl::Status AddNew(const std::string& type, const std::string& source,
                       const std::string& destination, const MountOptions& options);
   bool IsHosts(const std::string& type) const;
-  absl::Status AddCgroups(const std::string& destination, const MountOptions& options);
+  absl::Status AddCgroups(int index, const std::string& destination, const MountOptions& options);
+  absl::Status AddCgroupTrees(int index, const std::string& destination,
+                              const MountOptions& attributes);
+  void LinkControllers(const std::string& destination, const std::string& controllers);
 
   const LaunchDocument& document_;
   const NamespacePlan& namespaces_;
@@ -107,6 +108,10 @@ absl::Status MountPlanner::Add(size_t index) {
                        absl::StrCat(path, ".destination"));
   ASSIGN_OR_RETURN_CTX(const MountOptions options, ParseMountOptions(mount.options),
                        absl::StrCat(path, ".options"));
+  if (options.copy_up && mount.type != "tmpfs") {
+    return absl::InvalidArgumentError(absl::StrCat(path, ".options: tmpcopyup is tmpfs's"));
+  }
+  if (options.remount) return Annotate(AddRemount(mount, destination, options), path);
   const auto tree = trees_.find(static_cast<int>(index));
   if (tree != trees_.end()) {
     return Annotate(AddTree(tree->second, mount, destination, options),
@@ -121,18 +126,45 @@ absl::Status MountPlanner::Add(size_t index) {
         absl::StrCat(path, ".source: no tree was handed over for ", mount.destination));
   }
   if (mount.type == "cgroup" || mount.type == "cgroup2") {
-    return Annotate(AddCgroups(destination, options), path);
+    return Annotate(AddCgroups(static_cast<int>(index), destination, options), path);
   }
-  if (std::find(kNewTypes.begin(), kNewTypes.end(), mount.type) == kNewTypes.end()) {
-    return absl::UnimplementedError(
-        absl::StrCat(path, ".type: \"", mount.type, "\": is not offered"));
+  if (mount.type.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ".type: is required"));
   }
   return Annotate(AddNew(mount.type, mount.source, destination, options), path);
+}
+
+absl::Status MountPlanner::AddRemount(const oci::Mount& mount, const std::string& destination,
+                                      const MountOptions& options) {
+  MountPlan plan{};
+  plan.tree_fd = -1;
+  plan.flags = child::kRemount;
+  plan.destination = builder_->AddText(destination);
+  plan.attributes = options.set;
+  plan.clear = options.clear;
+  plan.attributes_recursive = options.set_recursive;
+  plan.clear_recursive = options.clear_recursive;
+  plan.propagation = options.propagation;
+  if (!IsBind(mount)) {
+    // As mount(2) has it: read-only is then a property of the file system, too.
+    Options data = options.data;
+    for (const std::string& flag : options.super_flags) data.emplace_back(flag, "");
+    if ((options.set & MOUNT_ATTR_RDONLY) != 0) data.emplace_back("ro", "");
+    if ((options.clear & MOUNT_ATTR_RDONLY) != 0) data.emplace_back("rw", "");
+    if (!data.empty()) plan.flags |= child::kReconfigure;
+    plan.options = builder_->AddPairs(data);
+  }
+  plans_.push_back(plan);
+  return absl::OkStatus();
 }
 
 // An id mapping of its own is a user namespace that only the mount holds.
 absl::Status MountPlanner::MapIds(int tree_fd, const oci::Mount& mount,
                                   const MountOptions& options) {
+  if (mount.mappings.empty() && options.map_ids && namespaces_.user_fd >= 0) {
+    // The container's own mapping (config.md, "idmap").
+    return os::SetIdMapping(tree_fd, namespaces_.user_fd, options.map_recursive);
+  }
   if (mount.mappings.empty()) {
     return options.map_ids ? absl::InvalidArgumentError("option idmap needs uidMappings")
                            : absl::OkStatus();
@@ -152,16 +184,24 @@ absl::Status MountPlanner::MapIds(int tree_fd, const oci::Mount& mount,
 
 absl::Status MountPlanner::AddTree(int tree_fd, const oci::Mount& mount,
                                    const std::string& destination, const MountOptions& options) {
-  if (!options.data.empty()) {
+  const std::vector<int>& made = document_.made_mounts;
+  const bool is_new =
+      std::any_of(made.begin(), made.end(), [&](int index) { return trees_.at(index) == tree_fd; });
+  if (!is_new && !options.data.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", options.data.front().first, "\" is no option of a bind mount"));
   }
+  RETURN_IF_ERROR(MapIds(tree_fd, mount, options));
+  return PlaceTree(tree_fd, destination, options);
+}
+
+// The tree with its attributes at its destination.
+absl::Status MountPlanner::PlaceTree(int tree_fd, const std::string& destination,
+                                     const MountOptions& options) {
   struct stat st;
   if (fstat(tree_fd, &st) != 0) return os::ErrnoStatus(errno, "inspect mount tree");
-  RETURN_IF_ERROR(MapIds(tree_fd, mount, options));
-  if (options.propagation != 0) {
-    RETURN_IF_ERROR(
-        os::SetMountAttributes(tree_fd, 0, 0, options.propagation, options.propagation_recursive));
+  for (const auto& [type, recursive] : options.propagations) {
+    RETURN_IF_ERROR(os::SetMountAttributes(tree_fd, 0, 0, type, recursive));
   }
   if ((options.set_recursive | options.clear_recursive) != 0) {
     RETURN_IF_ERROR(os::SetMountAttributes(tree_fd, options.set_recursive, options.clear_recursive,
@@ -186,10 +226,21 @@ absl::Status MountPlanner::AddNew(const std::string& type, const std::string& so
   plan.destination = builder_->AddText(destination);
   plan.fs_type = builder_->AddText(type);
   Options data = options.data;
+  for (const std::string& flag : options.super_flags) data.emplace_back(flag, "");
   data.emplace_back("source", source.empty() ? type : source);
+  const std::string& label = document_.spec.linux_.mount_label;
+  if (!label.empty() && (type == "tmpfs" || type == "devpts" || type == "mqueue")) {
+    data.emplace_back("context", label);
+  }
   plan.options = builder_->AddPairs(data);
   plan.attributes = options.set | options.set_recursive;
   if (options.propagation != MS_PRIVATE) plan.propagation = options.propagation;
+  if (options.copy_up) {
+    plan.flags |= child::kCopyUp;
+    const bool has_mode = std::any_of(options.data.begin(), options.data.end(),
+                                      [](const auto& pair) { return pair.first == "mode"; });
+    if (!has_mode) plan.flags |= child::kCopyMode;
+  }
   if (type == "tmpfs" && (plan.attributes & MOUNT_ATTR_RDONLY) != 0) {
     // Others are mounted below it first, and their mount points have to be made.
     plan.attributes &= ~static_cast<uint64_t>(MOUNT_ATTR_RDONLY);
@@ -217,32 +268,60 @@ bool MountPlanner::IsHosts(const std::string& type) const {
          (type == "proc" && shared(CLONE_NEWPID)) || type == "hugetlbfs";
 }
 
-absl::Status MountPlanner::AddCgroups(const std::string& destination, const MountOptions& options) {
-  if ((namespaces_.all & CLONE_NEWCGROUP) == 0) {
-    return absl::UnimplementedError(
-        "a cgroup mount without a cgroup namespace of its own is not offered");
+// "cpu" -> "cpu,cpuacct": each controller of a hierarchy has a name of its own.
+void MountPlanner::LinkControllers(const std::string& destination, const std::string& controllers) {
+  if (absl::StartsWith(controllers, "name=")) return;
+  for (absl::string_view controller : absl::StrSplit(controllers, ',')) {
+    if (controller == controllers) continue;
+    links_->emplace_back(absl::StrCat(destination, "/", controller), controllers);
   }
+}
+
+// "name=systemd" is shown as "systemd".
+std::string DirectoryOf(const std::string& controllers) {
+  return absl::StartsWith(controllers, "name=") ? controllers.substr(5) : controllers;
+}
+
+// Without a cgroup namespace: the container's own groups, bound.
+absl::Status MountPlanner::AddCgroupTrees(int index, const std::string& destination,
+                                          const MountOptions& attributes) {
+  for (const CgroupTree& tree : document_.cgroup_trees) {
+    if (tree.mount != index) continue;
+    std::string place = destination;
+    if (!document_.cgroup_v1.empty()) {
+      absl::StrAppend(&place, "/", tree.name.empty() ? "unified" : DirectoryOf(tree.name));
+    }
+    RETURN_IF_ERROR(PlaceTree(tree.fd, place, attributes));
+    if (!tree.name.empty()) LinkControllers(destination, tree.name);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MountPlanner::AddCgroups(int index, const std::string& destination,
+                                      const MountOptions& options) {
   MountOptions attributes = options;
   attributes.data.clear();
+  attributes.super_flags.clear();
+  const bool has_namespace = (namespaces_.all & CLONE_NEWCGROUP) != 0;
   if (document_.cgroup_v1.empty()) {
-    return AddNew("cgroup2", "cgroup", destination, attributes);
+    return has_namespace ? AddNew("cgroup2", "cgroup", destination, attributes)
+                         : AddCgroupTrees(index, destination, attributes);
   }
   MountOptions top = attributes;
   top.data = {{"mode", "755"}, {"size", "64k"}};
   RETURN_IF_ERROR(AddNew("tmpfs", "tmpfs", destination, top));
+  if (!has_namespace) return AddCgroupTrees(index, destination, attributes);
   for (const auto& [controllers, fd] : document_.cgroup_v1) {
     MountOptions hierarchy = attributes;
-    std::string name = controllers;
+    const std::string name = DirectoryOf(controllers);
     if (absl::StartsWith(controllers, "name=")) {
-      name = controllers.substr(5);
       hierarchy.data = {{"none", ""}, {"name", name}};
     } else {
       for (absl::string_view controller : absl::StrSplit(controllers, ',')) {
         hierarchy.data.emplace_back(std::string(controller), "");
-        if (controller == controllers) continue;
-        links_->emplace_back(absl::StrCat(destination, "/", controller), controllers);
       }
     }
+    LinkControllers(destination, controllers);
     RETURN_IF_ERROR(AddNew("cgroup", "cgroup", absl::StrCat(destination, "/", name), hierarchy));
   }
   if (document_.cgroup_v2) {
@@ -251,11 +330,77 @@ absl::Status MountPlanner::AddCgroups(const std::string& destination, const Moun
   return absl::OkStatus();
 }
 
+// A default device that the spec mounts something else at is the spec's affair.
+bool IsMountedOver(const oci::Spec& spec, const std::string& path) {
+  return std::any_of(spec.mounts.begin(), spec.mounts.end(), [&](const oci::Mount& mount) {
+    const absl::StatusOr<std::string> destination = CleanDestination(mount.destination);
+    return destination.ok() && *destination == path;
+  });
+}
+
+// Each path once: a later one of linux.devices replaces a default one.
+absl::StatusOr<std::map<std::string, oci::Device>> AllDevices(const oci::Spec& spec) {
+  // config-linux.md, "Default Devices".
+  std::map<std::string, oci::Device> devices;
+  const std::pair<const char*, std::pair<int, int>> defaults[] = {
+      {"/dev/null", {1, 3}},   {"/dev/zero", {1, 5}},    {"/dev/full", {1, 7}},
+      {"/dev/random", {1, 8}}, {"/dev/urandom", {1, 9}}, {"/dev/tty", {5, 0}}};
+  for (const auto& [path, numbers] : defaults) {
+    if (IsMountedOver(spec, path)) continue;
+    devices[path] = {path, 'c', numbers.first, numbers.second, 0666, 0, 0};
+  }
+  const std::vector<oci::Device>& wanted = spec.linux_.devices;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const std::string where = absl::StrCat("linux.devices[", i, "]");
+    ASSIGN_OR_RETURN_CTX(const std::string path, CleanDestination(wanted[i].path),
+                         absl::StrCat(where, ".path"));
+    if (!absl::StrContains("cbup", wanted[i].type)) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ".type: unknown"));
+    }
+    if (wanted[i].type != 'p' && (wanted[i].major < 0 || wanted[i].major > kMaxMajor ||
+                                  wanted[i].minor < 0 || wanted[i].minor > kMaxMinor)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ".major: ", wanted[i].major, ":", wanted[i].minor, " is no device"));
+    }
+    devices[path] = wanted[i];
+  }
+  return devices;
+}
+
 }  // namespace
+
+bool IsBind(const oci::Mount& mount) {
+  if (mount.type == "bind") return true;
+  for (const std::string& option : mount.options) {
+    if (option == "bind" || option == "rbind") return true;
+  }
+  return false;
+}
+
+bool IsRemount(const oci::Mount& mount) {
+  return std::find(mount.options.begin(), mount.options.end(), "remount") != mount.options.end();
+}
+
+bool IsMadeInside(absl::string_view fs_type) {
+  return fs_type.empty() ||
+         std::find(kNewTypes.begin(), kNewTypes.end(), fs_type) != kNewTypes.end();
+}
+
+Options FileSystemOptions(const oci::Mount& mount, const MountOptions& options) {
+  Options data = options.data;
+  for (const std::string& flag : options.super_flags) data.emplace_back(flag, "");
+  // A device that cannot be written takes no other file system than a read-only one.
+  if (((options.set | options.set_recursive) & MOUNT_ATTR_RDONLY) != 0) data.emplace_back("ro", "");
+  data.emplace_back("source", mount.source.empty() ? mount.type : mount.source);
+  return data;
+}
 
 absl::StatusOr<std::vector<MountPlan>> PlanMounts(const LaunchDocument& document,
                                                   const NamespacePlan& namespaces,
                                                   child::PlanBuilder* builder, Options* links) {
+  if (!document.spec.linux_.mount_label.empty() && !os::SelinuxIsOn()) {
+    return absl::InvalidArgumentError("linux.mountLabel: SELinux is not on on this host");
+  }
   MountPlanner planner(document, namespaces, builder, links);
   for (size_t i = 0; i < document.spec.mounts.size(); ++i) RETURN_IF_ERROR(planner.Add(i));
   return std::move(planner).Take();
@@ -266,15 +411,7 @@ absl::StatusOr<std::vector<child::DevicePlan>> PlanDevices(const oci::Spec& spec
                                                            child::PlanBuilder* builder) {
   std::vector<child::DevicePlan> plans;
   if (HasHostDev(spec)) return plans;
-  // config-linux.md, "Default Devices".
-  std::map<std::string, oci::Device> devices;
-  const std::pair<const char*, std::pair<int, int>> defaults[] = {
-      {"/dev/null", {1, 3}},   {"/dev/zero", {1, 5}},    {"/dev/full", {1, 7}},
-      {"/dev/random", {1, 8}}, {"/dev/urandom", {1, 9}}, {"/dev/tty", {5, 0}}};
-  for (const auto& [path, numbers] : defaults) {
-    devices[path] = {path, 'c', numbers.first, numbers.second, 0666, 0, 0};
-  }
-  for (const oci::Device& device : spec.linux_.devices) devices[device.path] = device;
+  ASSIGN_OR_RETURN(const auto devices, AllDevices(spec));
   std::optional<HostDevices> nodes;
   if (namespaces.user_fd >= 0) {
     ASSIGN_OR_RETURN(nodes, HostDevices::Open());
@@ -282,8 +419,9 @@ absl::StatusOr<std::vector<child::DevicePlan>> PlanDevices(const oci::Spec& spec
   plans.reserve(devices.size());
   for (const auto& [path, device] : devices) {
     const uint32_t type = device.type == 'b' ? S_IFBLK : device.type == 'p' ? S_IFIFO : S_IFCHR;
-    const dev_t number =
-        makedev(static_cast<unsigned>(device.major), static_cast<unsigned>(device.minor));
+    const dev_t number = type == S_IFIFO ? 0
+                                         : makedev(static_cast<unsigned>(device.major),
+                                                   static_cast<unsigned>(device.minor));
     os::DetachedMount node;
     if (nodes.has_value() && type != S_IFIFO) {
       ASSIGN_OR_RETURN(node, nodes->Clone(path, type, number));

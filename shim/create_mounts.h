@@ -2,15 +2,27 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "shim/child/plan.h"
 #include "shim/create_plan.h"
 #include "shim/launch_wire.h"
+#include "shim/mount_options.h"
 #include "shim/plan_builder.h"
 
 namespace berth::shim {
+
+// By its type or an option of it.
+bool IsBind(const oci::Mount& mount);
+bool IsRemount(const oci::Mount& mount);
+// A file system type whose instance is made inside the container: it names nothing of the host.
+bool IsMadeInside(absl::string_view fs_type);
+// What fsconfig(2) is told for a new file system: source, data and flags.
+std::vector<std::pair<std::string, std::string>> FileSystemOptions(const oci::Mount& mount,
+                                                                   const MountOptions& options);
 
 // In the spec's order; one of type "cgroup" becomes several on hosts with v1 hierarchies, and links
 // that belong to them are added to *links. Sets the attributes of mount trees.

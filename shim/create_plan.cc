@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <net/if.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -11,6 +13,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -19,11 +22,14 @@
 #include "absl/strings/strip.h"
 #include "base/os/errno_status.h"
 #include "base/os/file.h"
+#include "base/os/namespace_file.h"
+#include "base/os/network_device.h"
 #include "base/os/process.h"
 #include "base/status_macros.h"
 #include "shim/child/plan.h"
 #include "shim/listener_agent.h"
 #include "shim/plan_builder.h"
+#include "shim/process_attributes.h"
 
 namespace berth::shim {
 namespace {
@@ -110,6 +116,55 @@ int HandedFd(const LaunchDocument& document, NamespaceType type) {
   return -1;
 }
 
+// One namespace: joined by `fd`, or a new one where that is -1.
+absl::Status PlanNamespace(uint64_t flag, int fd, NamespacePlan* plan) {
+  plan->all |= flag;
+  if (flag == CLONE_NEWUSER) {
+    plan->user_fd = fd;
+    plan->own |= flag;
+    return absl::OkStatus();
+  }
+  if (fd < 0) {
+    plan->own |= flag;
+    plan->new_cgroup |= flag == CLONE_NEWCGROUP;
+    plan->new_time |= flag == CLONE_NEWTIME;
+    if (flag != CLONE_NEWCGROUP && flag != CLONE_NEWTIME) plan->made_by_clone |= flag;
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const bool is_runtimes, os::IsOwnNamespace(fd, flag));
+  if (!is_runtimes) plan->own |= flag;
+  if (flag == CLONE_NEWPID) plan->pid_fd = fd;
+  if (flag == CLONE_NEWNS) plan->mount_fd = fd;
+  return absl::OkStatus();
+}
+
+bool IsDeviceName(const std::string& name) {
+  return !name.empty() && name.size() < IF_NAMESIZE && name != "." && name != ".." &&
+         name.find_first_of("/: \t\n") == std::string::npos;
+}
+
+absl::Status PlanNetDevices(const std::map<std::string, std::string>& devices,
+                            NamespacePlan* plan) {
+  std::set<std::string> taken;
+  for (const auto& [name, new_name] : devices) {
+    const std::string path = absl::StrCat("linux.netDevices[\"", name, "\"]");
+    const std::string& wanted = new_name.empty() ? name : new_name;
+    if ((plan->own & CLONE_NEWNET) == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": needs a network namespace"));
+    }
+    if (!IsDeviceName(name) || !os::HasNetworkDevice(name)) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": the host has no such device"));
+    }
+    const bool is_template = absl::StrContains(wanted, "%d");
+    if (!IsDeviceName(wanted) || (!is_template && !taken.insert(wanted).second)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ".name: \"", wanted, "\" is no name, or named twice"));
+    }
+  }
+  plan->net_devices = devices;
+  return absl::OkStatus();
+}
+
 // The host's number of the process's user. InvalidArgument: an id of it is not mapped.
 absl::StatusOr<uint32_t> MappedUser(const oci::Spec& spec) {
   const oci::User& user = spec.process.user;
@@ -155,28 +210,6 @@ std::string SearchPath(const std::vector<std::string>& env) {
 
 }  // namespace
 
-uint64_t NamespaceFlag(oci::NamespaceType type) {
-  switch (type) {
-    case NamespaceType::kPid:
-      return CLONE_NEWPID;
-    case NamespaceType::kNetwork:
-      return CLONE_NEWNET;
-    case NamespaceType::kMount:
-      return CLONE_NEWNS;
-    case NamespaceType::kIpc:
-      return CLONE_NEWIPC;
-    case NamespaceType::kUts:
-      return CLONE_NEWUTS;
-    case NamespaceType::kCgroup:
-      return CLONE_NEWCGROUP;
-    case NamespaceType::kUser:
-      return CLONE_NEWUSER;
-    case NamespaceType::kTime:
-      break;
-  }
-  return 0;
-}
-
 absl::StatusOr<Powers> OwnPowers() {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2] = {};
@@ -195,41 +228,25 @@ absl::StatusOr<NamespacePlan> PlanNamespaces(const LaunchDocument& document) {
   const std::vector<oci::Namespace>& namespaces = document.spec.linux_.namespaces;
   for (size_t i = 0; i < namespaces.size(); ++i) {
     const std::string path = absl::StrCat("linux.namespaces[", i, "]");
-    const NamespaceType type = namespaces[i].type;
-    const uint64_t flag = NamespaceFlag(type);
-    if (flag == 0) {
-      return absl::UnimplementedError(absl::StrCat(path, ".type: time namespaces are not offered"));
+    const uint64_t flag = NamespaceFlag(namespaces[i].type);
+    const int fd = HandedFd(document, namespaces[i].type);
+    if (fd < 0 && (!namespaces[i].path.empty() || flag == CLONE_NEWUSER)) {
+      return absl::InternalError(absl::StrCat(path, ": was not opened"));
     }
-    const bool joined = HandedFd(document, type) >= 0;
-    if (!namespaces[i].path.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ".path: a launch hands namespaces over as descriptors"));
-    }
-    if (joined && type == NamespaceType::kMount) {
-      return absl::UnimplementedError(
-          absl::StrCat(path, ": joining a mount namespace is not offered"));
-    }
-    if (!joined && type == NamespaceType::kUser) {
-      return absl::UnimplementedError(
-          absl::StrCat(path, ": a new user namespace is not offered, it is handed over"));
-    }
-    plan.all |= flag;
-    if (type == NamespaceType::kUser) plan.user_fd = HandedFd(document, type);
-    if (joined && type == NamespaceType::kPid) plan.pid_fd = HandedFd(document, type);
-    if (joined) continue;
-    if (type == NamespaceType::kCgroup) {
-      plan.new_cgroup = true;
-    } else {
-      plan.made_by_clone |= flag;
-    }
+    RETURN_IF_ERROR_CTX(PlanNamespace(flag, fd, &plan), path);
   }
   if ((plan.user_fd >= 0) == document.spec.linux_.mappings.empty()) {
     return absl::InvalidArgumentError(
         "linux.uidMappings: they and a user namespace are needed together");
   }
-  if ((plan.all & CLONE_NEWNS) == 0) {
-    return absl::InvalidArgumentError("linux.namespaces: a mount namespace is required");
+  if ((plan.own & CLONE_NEWNS) == 0) {
+    return absl::InvalidArgumentError(
+        "linux.namespaces: a mount namespace that is not the runtime's is required");
   }
+  if (!document.spec.linux_.time_offsets.empty() && !plan.new_time) {
+    return absl::InvalidArgumentError("linux.timeOffsets: needs a new time namespace");
+  }
+  RETURN_IF_ERROR(PlanNetDevices(document.spec.linux_.net_devices, &plan));
   return plan;
 }
 
@@ -271,6 +288,8 @@ absl::StatusOr<std::string> BuildProcessPlan(const LaunchDocument& document,
   }
   RETURN_IF_ERROR(PlanCapabilities(process.capabilities, powers, &plan));
   PlanBuilder builder(sizeof plan);
+  RETURN_IF_ERROR(
+      PlanAttributes(spec, ProbeHostAttributes(spec), namespaces.user_fd >= 0, &builder, &plan));
   plan.groups = builder.AddArray(process.user.additional_gids);
   ASSIGN_OR_RETURN(const std::vector<child::RlimitEntry> rlimits,
                    PlanRlimits(process.rlimits, powers));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "shim/launch_wire.h"
+#include "shim/prepare_launch.h"
 
 namespace berth::shim {
 
@@ -26,17 +28,20 @@ absl::StatusOr<Powers> OwnPowers();
 // learn. `has_seccomp`: a compiled filter was handed over.
 absl::Status CheckOffered(const oci::Spec& spec, bool has_seccomp);
 
-// CLONE_NEW*; 0 for one that is not offered.
-uint64_t NamespaceFlag(oci::NamespaceType type);
-
 // CLONE_NEW* by what happens to each.
 struct NamespacePlan {
   uint64_t made_by_clone = 0;
   bool new_cgroup = false;
-  uint64_t all = 0;  // made or joined
-  int pid_fd = -1;   // a PID namespace to be born in: a process joins none itself
-  int user_fd = -1;  // the pod's user namespace
+  bool new_time = false;
+  uint64_t all = 0;   // made or joined
+  uint64_t own = 0;   // those of them that are not the runtime's: what is set in them is confined
+  int pid_fd = -1;    // a PID namespace to be born in: a process joins none itself
+  int user_fd = -1;   // the container's user namespace
+  int mount_fd = -1;  // a mount namespace to join
+  // Devices of this process's network namespace that go into the container's: {name, name there}.
+  std::map<std::string, std::string> net_devices;
 };
+// From what PrepareNamespaces left; the thread is in the runtime's namespaces.
 absl::StatusOr<NamespacePlan> PlanNamespaces(const LaunchDocument& document);
 
 // child/plan.h ProcessPlan, of the document's spec and seccomp.

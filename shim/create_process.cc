@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/os/errno_status.h"
 #include "base/os/file.h"
+#include "base/os/network_device.h"
 #include "base/status_macros.h"
 #include "shim/child/child.h"
 #include "shim/child/exec.h"
@@ -48,6 +49,14 @@ bool IsCallersFault(const child::ChildFailure& failure) {
     case child::kStepRlimit:
     case child::kStepUser:
     case child::kStepSeccomp:
+    case child::kStepLabel:
+    case child::kStepScheduler:
+    case child::kStepIoPriority:
+    case child::kStepAffinity:
+    case child::kStepMemoryPolicy:
+    case child::kStepPersonality:
+    case child::kStepDomainname:
+    case child::kStepTimeOffsets:
       break;
     default:
       return false;
@@ -64,6 +73,9 @@ bool IsCallersFault(const child::ChildFailure& failure) {
     case ENAMETOOLONG:
     case EPERM:
     case ERANGE:
+    case EBUSY:
+    case ENOSYS:
+    case EOPNOTSUPP:
       return true;
     default:
       return false;
@@ -203,6 +215,7 @@ absl::StatusOr<pid_t> StartInUserNamespace(const child::InitContext& context,
 
 FirstProcess::FirstProcess(FirstProcess&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
+      net_devices_(std::move(other.net_devices_)),
       pidfd_(std::move(other.pidfd_)),
       pipes_(std::move(other.pipes_)) {}
 
@@ -238,6 +251,7 @@ absl::StatusOr<FirstProcess> FirstProcess::Start(const std::string& process_plan
       envp.data()};
 
   FirstProcess started;
+  started.net_devices_ = namespaces.net_devices;
   absl::Status left;
   if (namespaces.user_fd >= 0) {
     RETURN_IF_ERROR(OwnPipes(context));
@@ -269,10 +283,21 @@ absl::Status FirstProcess::AwaitGate(const ListenerAgent& agent) const {
     n = ReadReport(pipes_.report_read.get(), &failure);
   }
   if (n == static_cast<ssize_t>(sizeof failure)) {
-    return failure.step == child::kStepReady ? absl::OkStatus() : ToStatus(failure);
+    return failure.step == child::kStepReady ? MoveDevices() : ToStatus(failure);
   }
   if (n < 0) return os::ErrnoStatus(errno, "read report of first process");
   return absl::InternalError("first process: killed before it was ready");
+}
+
+absl::Status FirstProcess::MoveDevices() const {
+  if (net_devices_.empty()) return absl::OkStatus();
+  // Only at the gate is it in its network namespace for certain.
+  ASSIGN_OR_RETURN(const os::UniqueFd netns,
+                   os::Open(absl::StrCat("/proc/", pid_, "/ns/net"), O_RDONLY));
+  for (const auto& [name, new_name] : net_devices_) {
+    RETURN_IF_ERROR_CTX(os::MoveNetworkDevice(name, netns.get(), new_name), "linux.netDevices");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace berth::shim

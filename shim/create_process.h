@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <string>
 
 #include "absl/status/status.h"
@@ -35,8 +36,8 @@ class FirstProcess {
   ~FirstProcess();
 
   // Waits until it stands at the gate, with the listener of its filter, where it has one, at the
-  // agent. Its failure comes back as "step: object: cause": InvalidArgument when the spec or the
-  // image is at fault.
+  // agent; then moves the plan's network devices to it. Its failure comes back as "step: object:
+  // cause": InvalidArgument when the spec or the image is at fault.
   absl::Status AwaitGate(const ListenerAgent& agent) const;
 
   pid_t pid() const { return pid_; }
@@ -48,7 +49,10 @@ class FirstProcess {
  private:
   FirstProcess() = default;
 
+  absl::Status MoveDevices() const;
+
   pid_t pid_ = -1;
+  std::map<std::string, std::string> net_devices_;
   os::UniqueFd pidfd_;
   Pipes pipes_;
 };

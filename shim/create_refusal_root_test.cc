@@ -39,10 +39,10 @@ TEST_F(CreateRefusalTest, WhatCannotBeDoneIsRefusedByNameAndLeavesNothing) {
        "mounts[2].destination: must not be the root itself"},
       {"bind without a tree", mount("/vol", "bind", {"rbind"}), kInvalid,
        "mounts[2].source: no tree was handed over for /vol"},
-      {"file system that is not offered", mount("/vol", "ext4", {}), kNotOffered,
-       "mounts[2].type: \"ext4\": is not offered"},
-      {"option that is not offered", mount("/vol", "tmpfs", {"remount"}), kNotOffered,
-       "mounts[2].options: option remount is not offered"},
+      {"file system that the kernel has not", mount("/vol", "moonfs", {}), kInvalid,
+       "mounts[2].type: \"moonfs\": open file system type moonfs: No such device"},
+      {"copy-up into a file system that is not empty", mount("/vol", "proc", {"tmpcopyup"}),
+       kInvalid, "mounts[2].options: tmpcopyup is tmpfs's"},
       {"mapping of a new file system", mount("/vol", "tmpfs", {"idmap"}), kInvalid,
        "mounts[2].uidMappings: only a bind mount takes mappings"},
       {"option that the kernel refuses", mount("/vol", "tmpfs", {"size=much"}), kInvalid,
@@ -57,7 +57,10 @@ TEST_F(CreateRefusalTest, WhatCannotBeDoneIsRefusedByNameAndLeavesNothing) {
        [](oci::Spec* s) {
          s->linux_.namespaces.push_back({oci::NamespaceType::kUser, ""});
        },
-       kNotOffered, "linux.namespaces[5]: a new user namespace is not offered, it is handed over"},
+       kInvalid, "linux.uidMappings: a new user namespace needs them"},
+      {"no mount namespace",
+       [](oci::Spec* s) { s->linux_.namespaces.erase(s->linux_.namespaces.begin() + 1); }, kInvalid,
+       "linux.namespaces: a mount namespace that is not the runtime's is required"},
       {"unknown rlimit",
        [](oci::Spec* s) {
          s->process.rlimits = {{"RLIMIT_MOON", 1, 1}};
@@ -84,6 +87,12 @@ TEST_F(CreateRefusalTest, WhatCannotBeDoneIsRefusedByNameAndLeavesNothing) {
          s->linux_.namespaces.erase(s->linux_.namespaces.begin() + 3);
        },
        kInvalid, "hostname: needs a UTS namespace"},
+      {"domainname in the host's UTS namespace",
+       [](oci::Spec* s) {
+         s->domainname = "x";
+         s->linux_.namespaces.erase(s->linux_.namespaces.begin() + 3);
+       },
+       kInvalid, "domainname: needs a UTS namespace"},
       {"NUL in the environment", [](oci::Spec* s) { s->process.env.emplace_back("A=b\0c", 5); },
        kInvalid, "process.env[1]: contains a NUL byte"},
   };

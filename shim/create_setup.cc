@@ -2,6 +2,7 @@
 #include <sys/mount.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -14,6 +15,8 @@
 
 namespace berth::shim {
 namespace {
+
+constexpr size_t kMaxUtsName = 64;  // __NEW_UTS_LEN
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
@@ -52,13 +55,41 @@ absl::StatusOr<Pairs> PlanSysctls(const oci::Linux& spec, const NamespacePlan& n
       return absl::InvalidArgumentError(absl::StrCat(where, ": malformed"));
     }
     const uint64_t needed = SysctlNamespace(path);
-    if (needed == 0 || (namespaces.all & needed) == 0) {
+    if (needed == 0 || (namespaces.own & needed) == 0) {
       return absl::InvalidArgumentError(
           absl::StrCat(where, ": is not confined to a namespace of the container"));
     }
     pairs.emplace_back(absl::StrCat("sys/", path), value);
   }
   return pairs;
+}
+
+// hostname or domainname. 0: none is named.
+absl::StatusOr<child::Text> PlanUtsName(const std::string& name, absl::string_view path,
+                                        const NamespacePlan& namespaces,
+                                        child::PlanBuilder* builder) {
+  if (name.empty()) return child::Text{0};
+  if ((namespaces.own & CLONE_NEWUTS) == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": needs a UTS namespace"));
+  }
+  if (name.size() > kMaxUtsName || absl::StrContains(name, absl::string_view("\0", 1))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": longer than ", kMaxUtsName, " bytes, or not a text"));
+  }
+  return builder->AddText(name);
+}
+
+// The text for /proc/PID/timens_offsets, "" = none.
+absl::StatusOr<std::string> TimeOffsets(const std::map<std::string, oci::TimeOffset>& offsets) {
+  std::string text;
+  for (const auto& [clock, offset] : offsets) {
+    if (clock != "monotonic" && clock != "boottime") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("linux.timeOffsets: unknown clock \"", clock, "\""));
+    }
+    absl::StrAppend(&text, clock, " ", offset.secs, " ", offset.nanosecs, "\n");
+  }
+  return text;
 }
 
 }  // namespace
@@ -71,6 +102,9 @@ absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
   plan.magic = child::kSetupMagic;
   plan.version = child::kPlanVersion;
   plan.new_cgroup_namespace = namespaces.new_cgroup ? 1 : 0;
+  plan.new_time_namespace = namespaces.new_time ? 1 : 0;
+  ASSIGN_OR_RETURN(const std::string offsets, TimeOffsets(spec.linux_.time_offsets));
+  if (!offsets.empty()) plan.time_offsets = builder.AddText(offsets);
   std::vector<int32_t> directories;
   for (const auto& [controllers, fd] : document.cgroup_v1) directories.push_back(fd);
   plan.cgroup_v1 = builder.AddArray(directories);
@@ -78,18 +112,14 @@ absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
   for (const auto& [type, fd] : document.namespaces) {
     const uint64_t flag = NamespaceFlag(type);
     if (flag == CLONE_NEWPID || flag == CLONE_NEWUSER) continue;  // it was born there
+    if (flag == CLONE_NEWNS) continue;
     if ((namespaces.all & flag) != 0) join.push_back({fd, static_cast<uint32_t>(flag)});
   }
   plan.join = builder.AddArray(join);
-  if (!spec.hostname.empty()) {
-    if ((namespaces.all & CLONE_NEWUTS) == 0) {
-      return absl::InvalidArgumentError("hostname: needs a UTS namespace");
-    }
-    // A joined one has its name already.
-    if ((namespaces.made_by_clone & CLONE_NEWUTS) != 0) {
-      plan.hostname = builder.AddText(spec.hostname);
-    }
-  }
+  plan.mount_ns_fd = namespaces.mount_fd;
+  ASSIGN_OR_RETURN(plan.hostname, PlanUtsName(spec.hostname, "hostname", namespaces, &builder));
+  ASSIGN_OR_RETURN(plan.domainname,
+                   PlanUtsName(spec.domainname, "domainname", namespaces, &builder));
   plan.user_fd = namespaces.user_fd;
   plan.pid_fd = namespaces.pid_fd;
   plan.root_fd = root_fd;

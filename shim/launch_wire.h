@@ -28,6 +28,13 @@ enum LaunchFd : int {
       16  // v1 cgroup directories, then mount trees, then namespaces, as the document says
 };
 
+// What a "cgroup" mount shows without a cgroup namespace: one of the container's own groups.
+struct CgroupTree {
+  int mount;         // index into spec.mounts
+  std::string name;  // "cpu,cpuacct", "name=systemd"; "" = the v2 group
+  int fd;            // detached mount
+};
+
 struct LaunchDocument {
   std::string container_id;
   oci::Spec spec;
@@ -42,6 +49,10 @@ struct LaunchDocument {
   bool cgroup_v2 = false;                                      // kCgroupV2Fd is there
   std::vector<std::pair<int, int>> mount_trees;                // {index into spec.mounts, fd}
   std::vector<std::pair<oci::NamespaceType, int>> namespaces;  // {type, fd}
+
+  // Not in the JSON: added by PrepareMounts (shim/prepare_launch.h).
+  std::vector<CgroupTree> cgroup_trees;
+  std::vector<int> made_mounts;  // those of mount_trees that are new file systems
 };
 std::string ToJson(const LaunchDocument& document);
 absl::StatusOr<LaunchDocument> ParseLaunchDocument(absl::string_view json);

@@ -2,6 +2,10 @@
 
 #include <sys/mount.h>
 
+#include <algorithm>
+#include <iterator>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -52,7 +56,20 @@ constexpr Propagation kPropagations[] = {
     {"unbindable", MS_UNBINDABLE, false}, {"runbindable", MS_UNBINDABLE, true},
 };
 
-constexpr const char* kNotOffered[] = {"remount", "tmpcopyup"};
+// {option, the one that it takes back}.
+constexpr std::pair<const char*, const char*> kSuperFlags[] = {
+    {"sync", "async"},          {"async", "sync"},  {"dirsync", ""},   {"lazytime", "nolazytime"},
+    {"nolazytime", "lazytime"}, {"mand", "nomand"}, {"nomand", "mand"}};
+
+// mount(8): "nofail" and its like are about fstab. The others have no way through fsconfig(2).
+constexpr const char* kPassedOver[] = {"",         "defaults",   "silent", "loud",
+                                       "iversion", "noiversion", "auto",   "noauto",
+                                       "nofail",   "_netdev",    "nouser"};
+constexpr uint64_t kOwner = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+constexpr Attribute kImplied[] = {{"user", kOwner | MOUNT_ATTR_NOEXEC, 0},
+                                  {"users", kOwner | MOUNT_ATTR_NOEXEC, 0},
+                                  {"owner", kOwner, 0},
+                                  {"group", kOwner, 0}};
 
 void Merge(const Attribute& attribute, uint64_t* set, uint64_t* clear) {
   // The later of two that contradict one another counts.
@@ -79,6 +96,51 @@ bool TakePropagation(absl::string_view option, MountOptions* out) {
     if (option != propagation.name) continue;
     out->propagation = propagation.type;
     out->propagation_recursive = propagation.recursive;
+    out->propagations.emplace_back(propagation.type, propagation.recursive);
+    return true;
+  }
+  return false;
+}
+
+bool TakeSuperFlag(absl::string_view option, MountOptions* out) {
+  for (const auto& [name, opposite] : kSuperFlags) {
+    if (option != name) continue;
+    std::vector<std::string>& flags = out->super_flags;
+    flags.erase(std::remove(flags.begin(), flags.end(), opposite), flags.end());
+    flags.emplace_back(name);
+    return true;
+  }
+  return false;
+}
+
+bool IsPassedOver(absl::string_view option) {
+  return absl::StartsWith(option, "x-") || absl::StartsWith(option, "X-") ||
+         absl::StartsWith(option, "comment=") ||
+         std::any_of(std::begin(kPassedOver), std::end(kPassedOver),
+                     [option](const char* name) { return option == name; });
+}
+
+bool TakeAction(absl::string_view option, MountOptions* out) {
+  if (option == "bind" || option == "rbind") {
+    out->bind = true;
+    out->recursive = option == "rbind";
+  } else if (option == "idmap" || option == "ridmap") {
+    out->map_ids = true;
+    out->map_recursive = option == "ridmap";
+  } else if (option == "remount") {
+    out->remount = true;
+  } else if (option == "tmpcopyup") {
+    out->copy_up = true;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+bool TakeImplied(absl::string_view option, MountOptions* out) {
+  for (const Attribute& implied : kImplied) {
+    if (option != implied.name) continue;
+    Merge(implied, &out->set, &out->clear);
     return true;
   }
   return false;
@@ -89,21 +151,9 @@ bool TakePropagation(absl::string_view option, MountOptions* out) {
 absl::StatusOr<MountOptions> ParseMountOptions(const std::vector<std::string>& options) {
   MountOptions out;
   for (const std::string& option : options) {
-    if (option.empty() || option == "defaults") continue;
-    if (option == "bind" || option == "rbind") {
-      out.bind = true;
+    if (IsPassedOver(option) || TakeAction(option, &out) || TakeAttribute(option, &out) ||
+        TakePropagation(option, &out) || TakeSuperFlag(option, &out) || TakeImplied(option, &out)) {
       continue;
-    }
-    if (option == "idmap" || option == "ridmap") {
-      out.map_ids = true;
-      out.map_recursive = option == "ridmap";
-      continue;
-    }
-    if (TakeAttribute(option, &out) || TakePropagation(option, &out)) continue;
-    for (const char* name : kNotOffered) {
-      if (option == name) {
-        return absl::UnimplementedError(absl::StrCat("option ", option, " is not offered"));
-      }
     }
     const size_t equals = option.find('=');
     if (equals == 0 || equals + 1 == option.size()) {

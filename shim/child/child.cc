@@ -10,45 +10,68 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/child/attributes.h"
 #include "shim/child/identity.h"
 #include "shim/child/mount_calls.h"
 #include "shim/child/mounts.h"
 #include "shim/child/report.h"
 #include "shim/child/root_path.h"
 #include "shim/child/stdio.h"
+#include "shim/child/time_namespace.h"
 
 namespace berth::shim::child {
 namespace {
 
 void EnterNamespaces(const InitContext& context) {
   const SetupPlan& setup = *context.setup;
-  const auto* join = PlanReader(&setup).Elements<JoinPlan>(setup.join);
-  for (uint32_t i = 0; i < setup.join.count; ++i) {
-    if (setns(join[i].fd, static_cast<int>(join[i].type)) != 0) {
-      Fail(context.report_fd, kStepNamespaces, errno, "join");
+  const PlanReader plan(&setup);
+  if (setup.user_fd < 0) {  // else the stage before this one did
+    JoinNamespaces(setup, context.report_fd);
+    if (setup.new_time_namespace != 0) {
+      MakeTimeNamespace(setup, OpenTimeOffsets(setup, context.report_fd), context.report_fd);
+      EnterTimeNamespace(context.report_fd);
     }
+  }
+  // The last that needs the /proc of before.
+  if (setup.mount_ns_fd >= 0 && setns(setup.mount_ns_fd, CLONE_NEWNS) != 0) {
+    Fail(context.report_fd, kStepNamespaces, errno, "join mount namespace");
   }
   // Only now: the namespace's root is the cgroup that its maker is in.
   if (setup.new_cgroup_namespace != 0 && unshare(CLONE_NEWCGROUP) != 0) {
     Fail(context.report_fd, kStepNamespaces, errno, "new cgroup namespace");
   }
   if (setup.hostname != 0) {
-    const char* hostname = PlanReader(&setup).TextAt(setup.hostname);
+    const char* hostname = plan.TextAt(setup.hostname);
     if (sethostname(hostname, strlen(hostname)) != 0) {
       Fail(context.report_fd, kStepHostname, errno, hostname);
     }
   }
+  if (setup.domainname != 0) {
+    const char* domainname = plan.TextAt(setup.domainname);
+    if (setdomainname(domainname, strlen(domainname)) != 0) {
+      Fail(context.report_fd, kStepDomainname, errno, domainname);
+    }
+  }
 }
 
-// The overlay goes onto the holder's empty directory /root: pivot_root wants a mount point.
+// The root goes onto the holder's empty directory /root: pivot_root wants a mount point. In a mount
+// namespace that others are in it covers that namespace's root, and nothing there is undone: who
+// runs in there keeps its root, who enters later gets this one.
 void AttachRoot(const InitContext& context) {
-  const int report_fd = context.report_fd;
-  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-    Fail(report_fd, kStepRoot, errno, "private propagation");
+  const SetupPlan& setup = *context.setup;
+  const bool joined = setup.mount_ns_fd >= 0;
+  const auto check = [&](int result, const char* what) {
+    if (result != 0) Fail(context.report_fd, kStepRoot, errno, what);
+  };
+  const unsigned long recursive = joined ? 0 : MS_REC;
+  check(mount(nullptr, "/", nullptr, recursive | MS_PRIVATE, nullptr), "private propagation");
+  // A root that is a clone of a shared mount of the host would show what is mounted below it there.
+  const uint64_t propagation = setup.root_propagation == MS_SLAVE ? MS_SLAVE : MS_PRIVATE;
+  if (const int error = SetAttributes(setup.root_fd, {}, propagation, true); error != 0) {
+    Fail(context.report_fd, kStepRoot, -error, "propagation of the root");
   }
-  if (move_mount(context.setup->root_fd, "", AT_FDCWD, "/root", MOVE_MOUNT_F_EMPTY_PATH) != 0) {
-    Fail(report_fd, kStepRoot, errno, "/root");
-  }
+  const char* target = joined ? "/" : "/root";
+  check(move_mount(setup.root_fd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH), target);
 }
 
 void PivotRoot(const InitContext& context) {
@@ -57,6 +80,10 @@ void PivotRoot(const InitContext& context) {
     if (result != 0) Fail(context.report_fd, kStepPivot, errno, what);
   };
   check(fchdir(root_fd), "enter root");
+  if (context.setup->mount_ns_fd >= 0) {  // the others' root stays theirs
+    check(syscall(SYS_chroot, "."), "change root");
+    return;
+  }
   // Old and new root on one another, then the old one is dropped (pivot_root(2), NOTES).
   check(syscall(SYS_pivot_root, ".", "."), "pivot_root");
   check(umount2(".", MNT_DETACH), "detach old root");
@@ -67,7 +94,7 @@ void FinishRoot(const InitContext& context) {
   const SetupPlan& setup = *context.setup;
   const uint64_t set = setup.root_readonly != 0 ? MOUNT_ATTR_RDONLY : 0;
   if (set == 0 && setup.root_propagation == 0) return;
-  const int error = SetAttributes(setup.root_fd, set, setup.root_propagation, false);
+  const int error = SetAttributes(setup.root_fd, {set, 0}, setup.root_propagation, false);
   if (error != 0) Fail(context.report_fd, kStepReadonly, -error, "/");
 }
 
@@ -101,6 +128,15 @@ void JoinCgroups(const SetupPlan& setup, int report_fd) {
   }
 }
 
+void JoinNamespaces(const SetupPlan& setup, int report_fd) {
+  const auto* join = PlanReader(&setup).Elements<JoinPlan>(setup.join);
+  for (uint32_t i = 0; i < setup.join.count; ++i) {
+    if (setns(join[i].fd, static_cast<int>(join[i].type)) != 0) {
+      Fail(report_fd, kStepNamespaces, errno, "join");
+    }
+  }
+}
+
 void RunInitChild(const InitContext& context) {
   const ProcessPlan& process = *context.process;
   ResetSignals();
@@ -108,6 +144,7 @@ void RunInitChild(const InitContext& context) {
   if (context.setup->user_fd < 0) {  // else the stage before this one did
     JoinCgroups(*context.setup, context.report_fd);
     SetOomScore(process.oom_score_adj, context.report_fd);
+    SetLabels(process, context.report_fd);
   }
   EnterNamespaces(context);
   BuildRoot(context);

@@ -34,4 +34,7 @@ struct InitContext {
 // The v1 groups of the plan.
 void JoinCgroups(const SetupPlan& setup, int report_fd);
 
+// The namespaces of the plan, all but mount, PID and user.
+void JoinNamespaces(const SetupPlan& setup, int report_fd);
+
 }  // namespace berth::shim::child

@@ -15,6 +15,7 @@
 
 #include <initializer_list>
 
+#include "shim/child/attributes.h"
 #include "shim/child/identity.h"
 #include "shim/child/plan.h"
 #include "shim/child/report.h"
@@ -32,16 +33,32 @@ struct ExecContext {
   char** envp;
 };
 
+// Born in the v2 group it would never run on the CPUs that are named for the time before.
+bool JoinsCgroupItself(const ExecContext& context) {
+  return context.request->cgroup_fd >= 0 && context.plan->exec_affinity_initial.count != 0;
+}
+
+void JoinGroup(int cgroup_fd, int report_fd) {
+  const int fd = openat(cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write(fd, "0", 1) != 1) Fail(report_fd, kStepCgroup, errno, "cgroup.procs");
+  close(fd);
+}
+
 [[noreturn]] void RunExecChild(const ExecContext& context) {
   const ExecRequest& request = *context.request;
   const ProcessPlan& plan = *context.plan;
   ResetSignals();
   umask(0);
+  SetAffinity(plan, plan.exec_affinity_initial, context.report_fd);
   for (int i = 0; i < request.tasks_count; ++i) JoinTasks(request.tasks_fds[i], context.report_fd);
+  if (JoinsCgroupItself(context)) JoinGroup(request.cgroup_fd, context.report_fd);
+  SetAffinity(plan, plan.exec_affinity_final, context.report_fd);
   // Still the holder's /proc, which shows every process of the host.
   SetOomScore(plan.oom_score_adj, context.report_fd);
+  SetLabels(plan, context.report_fd);
   const bool in_user_namespace = (plan.flags & kUserNamespace) != 0;
   if (in_user_namespace) {
+    SetScheduling(plan, SchedulingCaller::kProcess, context.report_fd);
     RaiseHardLimits(plan, context.report_fd);
     const int stdio[] = {request.stdin_fd, request.stdout_fd, request.stderr_fd};
     for (const int fd : stdio) OwnPipe(fd, plan.stdio_owner, context.report_fd);
@@ -104,7 +121,7 @@ long CloneChild(const ExecContext& context, int* pidfd) {
   args.flags = CLONE_PIDFD;
   args.pidfd = reinterpret_cast<uint64_t>(pidfd);
   args.exit_signal = SIGCHLD;
-  if (context.request->cgroup_fd >= 0) {
+  if (context.request->cgroup_fd >= 0 && !JoinsCgroupItself(context)) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<uint64_t>(context.request->cgroup_fd);
   }

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/child/attributes.h"
 #include "shim/child/report.h"
 
 namespace berth::shim::child {
@@ -120,6 +121,7 @@ bool IsDenied(int error) { return error == EACCES || error == EPERM; }
 int AssumeIdentity(const IdentityContext& context) {
   const ProcessPlan& plan = *context.plan;
   SetRlimits(context);
+  SetProcessAttributes(plan, context.report_fd);
   ChownStdio(context);
   // Before the change of user: images may have a working directory that their user cannot search
   // (WORKDIR /root, USER 1000), and such containers run elsewhere too. Where root is refused (a

@@ -11,9 +11,9 @@ struct IdentityContext {
   int report_fd;
 };
 
-// rlimits, stdio ownership, groups, ids, capabilities, working directory, no_new_privs.
-// The value: 0, or the errno with which the working directory could not be entered; every other
-// failure ends the process.
+// rlimits, scheduling, memory policy, personality, stdio ownership, groups, ids, capabilities,
+// working directory, no_new_privs. The value: 0, or the errno with which the working directory
+// could not be entered; every other failure ends the process.
 int AssumeIdentity(const IdentityContext& context);
 
 // The filter of the plan asks an agent, whom its listener must reach.

@@ -24,12 +24,8 @@ void ReadKernelMessage(int fs_fd, Words* message) {
   message->Add(": ").Add(text);
 }
 
-}  // namespace
-
-int NewFileSystem(PlanReader plan, const char* fs_type, Span options, uint64_t attributes,
-                  Words* message) {
-  const int fs_fd = fsopen(fs_type, FSOPEN_CLOEXEC);
-  if (fs_fd < 0) return -errno;
+// fsconfig(2) for each; its result and errno.
+int Configure(int fs_fd, PlanReader plan, Span options) {
   const auto* pairs = plan.Elements<TextPair>(options);
   int result = 0;
   for (uint32_t i = 0; i < options.count && result == 0; ++i) {
@@ -38,10 +34,33 @@ int NewFileSystem(PlanReader plan, const char* fs_type, Span options, uint64_t a
                  ? fsconfig(fs_fd, FSCONFIG_SET_FLAG, key, nullptr, 0)
                  : fsconfig(fs_fd, FSCONFIG_SET_STRING, key, plan.TextAt(pairs[i].second), 0);
   }
+  return result;
+}
+
+}  // namespace
+
+int NewFileSystem(PlanReader plan, const char* fs_type, Span options, uint64_t attributes,
+                  Words* message) {
+  const int fs_fd = fsopen(fs_type, FSOPEN_CLOEXEC);
+  if (fs_fd < 0) return -errno;
+  int result = Configure(fs_fd, plan, options);
   if (result == 0) result = fsconfig(fs_fd, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0);
   if (result == 0) {
     result = fsmount(fs_fd, FSMOUNT_CLOEXEC, static_cast<unsigned int>(attributes));
   }
+  if (result < 0) {
+    result = -errno;
+    ReadKernelMessage(fs_fd, message);
+  }
+  close(fs_fd);
+  return result;
+}
+
+int Reconfigure(int fd, PlanReader plan, Span options, Words* message) {
+  const int fs_fd = fspick(fd, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC);
+  if (fs_fd < 0) return -errno;
+  int result = Configure(fs_fd, plan, options);
+  if (result == 0) result = fsconfig(fs_fd, FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0);
   if (result < 0) {
     result = -errno;
     ReadKernelMessage(fs_fd, message);
@@ -64,10 +83,11 @@ int Clone(int fd, bool recursive) {
   return result >= 0 ? result : -errno;
 }
 
-int SetAttributes(int fd, uint64_t set, uint64_t propagation, bool recursive) {
+int SetAttributes(int fd, AttributeChange change, uint64_t propagation, bool recursive) {
   mount_attr attr;
   memset(&attr, 0, sizeof attr);
-  attr.attr_set = set;
+  attr.attr_set = change.set;
+  attr.attr_clr = change.clear;
   attr.propagation = propagation;
   return mount_setattr(fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr,
                        sizeof attr) == 0

@@ -16,7 +16,13 @@ int NewFileSystem(PlanReader plan, const char* fs_type, Span options, uint64_t a
 int Attach(int mount_fd, int target_fd);
 // A detached bind clone of what `fd` refers to.
 int Clone(int fd, bool recursive);
-int SetAttributes(int fd, uint64_t set, uint64_t propagation, bool recursive);
+struct AttributeChange {  // MOUNT_ATTR_*
+  uint64_t set = 0;
+  uint64_t clear = 0;
+};
+int SetAttributes(int fd, AttributeChange change, uint64_t propagation, bool recursive);
+// Changes the file system of the mount whose root `fd` refers to. Messages as NewFileSystem.
+int Reconfigure(int fd, PlanReader plan, Span options, Words* message);
 
 // open("/dev/null") below the root, refused unless it is the null device. O_PATH when `path_only`.
 int OpenNull(int root_fd, bool path_only);

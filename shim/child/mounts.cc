@@ -7,8 +7,10 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/child/copy_up.h"
 #include "shim/child/mount_calls.h"
 #include "shim/child/report.h"
 #include "shim/child/root_path.h"
@@ -28,6 +30,32 @@ int OpenRealDirectory(int root_fd, const char* path) {
   return OpenInRoot(root_fd, path, flags, RESOLVE_NO_SYMLINKS);
 }
 
+// mount_setattr(2) refuses what is no mount's root only when there is something to change.
+bool IsMountRoot(int fd) {
+  struct statx st;
+  return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0, &st) == 0 &&
+         (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+// Changes what is mounted at the destination. 0 or -errno.
+int Remount(const RootContext& context, const MountPlan& mount, Words* detail) {
+  const PlanReader plan(context.setup);
+  const int fd = OpenInRoot(context.root_fd, plan.TextAt(mount.destination), O_PATH);
+  if (fd < 0) return fd;
+  int result = IsMountRoot(fd) ? 0 : -EINVAL;
+  if (result == 0 && (mount.flags & kReconfigure) != 0) {
+    result = Reconfigure(fd, plan, mount.options, detail);
+  }
+  if (result == 0 && (mount.attributes_recursive | mount.clear_recursive) != 0) {
+    result = SetAttributes(fd, {mount.attributes_recursive, mount.clear_recursive}, 0, true);
+  }
+  if (result == 0) {
+    result = SetAttributes(fd, {mount.attributes, mount.clear}, mount.propagation, false);
+  }
+  close(fd);
+  return result;
+}
+
 void MountOne(const RootContext& context, const MountPlan& mount) {
   const PlanReader plan(context.setup);
   const char* destination = plan.TextAt(mount.destination);
@@ -37,6 +65,11 @@ void MountOne(const RootContext& context, const MountPlan& mount) {
     if (result < 0) Fail(context.report_fd, kStepMount, -result, detail.c_str());
     return result;
   };
+  if ((mount.flags & kRemount) != 0) {
+    detail.Add(" (remount)");
+    check(Remount(context, mount, &detail));
+    return;
+  }
   const TargetKind kind =
       (mount.flags & kTargetIsFile) != 0 ? TargetKind::kFile : TargetKind::kDirectory;
   const int target_fd =
@@ -54,10 +87,18 @@ void MountOne(const RootContext& context, const MountPlan& mount) {
     mount_fd = check(
         NewFileSystem(plan, plan.TextAt(mount.fs_type), mount.options, mount.attributes, &detail));
   }
+  if ((mount.flags & kCopyUp) != 0) {
+    check(CopyUp(target_fd, mount_fd, (mount.flags & kCopyMode) != 0));
+  }
   check(Attach(mount_fd, target_fd));
-  if (mount.propagation != 0) check(SetAttributes(mount_fd, 0, mount.propagation, false));
+  if (mount.propagation != 0) check(SetAttributes(mount_fd, {}, mount.propagation, false));
   close(target_fd);
   close(mount_fd);
+}
+
+bool IsDevice(const struct stat& st, const DevicePlan& device) {
+  return (st.st_mode & S_IFMT) == (device.mode & S_IFMT) &&
+         (S_ISFIFO(st.st_mode) || st.st_rdev == device.device);
 }
 
 // Where mknod is refused (a device cgroup, a user namespace), the host's node is bound instead. A
@@ -76,9 +117,7 @@ int BindDevice(const RootContext& context, const DevicePlan& device, const char*
   if (node < 0) return node;
   struct stat st;
   if (fstat(node, &st) != 0) return -errno;
-  if (st.st_rdev != device.device || (st.st_mode & S_IFMT) != (device.mode & S_IFMT)) {
-    return -ENODEV;
-  }
+  if (!IsDevice(st, device)) return -ENODEV;
   const int clone = Clone(node, false);
   if (clone < 0) return clone;
   const int target = MakeTarget(context.root_fd, path, TargetKind::kFile);
@@ -93,30 +132,37 @@ int BindDevice(const RootContext& context, const DevicePlan& device, const char*
   return error;
 }
 
-// `path` as a file with the node on top. What is there already is a mount of the spec or the
-// image's own node.
-int BindNode(const RootContext& context, int node_fd, const char* path) {
+// What is there already is a mount of the spec or the image's own: the same device, or an error
+// (config-linux.md, "Devices"). An image that has something else at /dev/null must not choose what
+// masks a path (CVE-2025-31133).
+int CheckThere(const RootContext& context, const DevicePlan& device, const char* path) {
   const int there = OpenInRoot(context.root_fd, path, O_PATH | O_NOFOLLOW);
-  if (there >= 0) {
-    close(there);
-    return 0;
-  }
+  if (there < 0) return there;
+  struct stat st;
+  const int result = fstat(there, &st) != 0 ? -errno : IsDevice(st, device) ? 0 : -EEXIST;
+  close(there);
+  return result;
+}
+
+// `path` as a file with the node on top.
+int BindNode(const RootContext& context, const DevicePlan& device, const char* path) {
+  const int there = CheckThere(context, device, path);
+  if (there != -ENOENT) return there;
   const int target = MakeTarget(context.root_fd, path, TargetKind::kFile);
   if (target < 0) return target;
-  const int error = Attach(node_fd, target);
+  const int error = Attach(device.node_fd, target);
   close(target);
   return error;
 }
 
 int MakeDevice(const RootContext& context, const DevicePlan& device, const char* path) {
-  if (device.node_fd >= 0) return BindNode(context, device.node_fd, path);
+  if (device.node_fd >= 0) return BindNode(context, device, path);
   const char* name = nullptr;
   const int parent = MakeParent(context.root_fd, path, &name);
   if (parent < 0) return parent;
   int result = 0;
   if (mknodat(parent, name, device.mode, device.device) != 0) {
-    // What is there already is a mount of the spec or the image's own node.
-    result = errno == EEXIST ? 0 : -errno;
+    result = errno == EEXIST ? CheckThere(context, device, path) : -errno;
   } else if ((device.uid != 0 || device.gid != 0) &&
              fchownat(parent, name, device.uid, device.gid, AT_SYMLINK_NOFOLLOW) != 0) {
     result = -errno;
@@ -179,7 +225,7 @@ void FinishMounts(const RootContext& context) {
     const int fd = OpenInRoot(context.root_fd, destination, O_PATH | O_DIRECTORY);
     if (fd < 0) Fail(context.report_fd, kStepMount, -fd, destination);
     if ((mount.flags & kReadonlyAtEnd) != 0) {
-      if (const int error = SetAttributes(fd, MOUNT_ATTR_RDONLY, 0, false); error != 0) {
+      if (const int error = SetAttributes(fd, {MOUNT_ATTR_RDONLY, 0}, 0, false); error != 0) {
         Fail(context.report_fd, kStepMount, -error, destination);
       }
     }
@@ -263,7 +309,7 @@ void ProtectPaths(const RootContext& context) {
     if (IsAbsent(target)) continue;
     check(target);
     const int clone = check(Clone(target, true));
-    check(SetAttributes(clone, MOUNT_ATTR_RDONLY, 0, true));
+    check(SetAttributes(clone, {MOUNT_ATTR_RDONLY, 0}, 0, true));
     check(Attach(clone, target));
     close(clone);
     close(target);

@@ -43,6 +43,14 @@ enum ChildStep : uint32_t {
   kStepCwd,
   kStepGate,
   kStepExec,
+  kStepLabel,
+  kStepScheduler,
+  kStepIoPriority,
+  kStepAffinity,
+  kStepMemoryPolicy,
+  kStepPersonality,
+  kStepDomainname,
+  kStepTimeOffsets,
   kStepCount,
 };
 
@@ -59,6 +67,22 @@ struct RlimitEntry {
   uint64_t soft;
   uint64_t hard;
 };
+
+// The kernel's struct sched_attr (sched_setattr(2)).
+struct SchedulerEntry {
+  uint32_t size;
+  uint32_t policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime;  // ns, as the next two
+  uint64_t deadline;
+  uint64_t period;
+  uint32_t clamp_min;
+  uint32_t clamp_max;
+};
+
+constexpr uint32_t kUnchanged = 0xffffffff;
 
 enum ProcessFlag : uint32_t {
   kNoNewPrivs = 1,
@@ -78,10 +102,12 @@ struct ProcessPlan {
   int32_t oom_score_adj;
   uint32_t stdio_owner;    // uid, as the host counts
   uint32_t seccomp_flags;  // SECCOMP_FILTER_FLAG_*
-  Span groups;             // uint32_t
-  Span rlimits;            // RlimitEntry
-  Span args;               // Text
-  Span env;                // Text, "KEY=value"
+  uint32_t personality;    // personality(2); kUnchanged
+  uint32_t unused;
+  Span groups;   // uint32_t
+  Span rlimits;  // RlimitEntry
+  Span args;     // Text
+  Span env;      // Text, "KEY=value"
   Text cwd;
   Text search_path;   // the value of PATH
   uint64_t bounding;  // capability masks: bit = number
@@ -89,15 +115,27 @@ struct ProcessPlan {
   uint64_t permitted;
   uint64_t inheritable;
   uint64_t ambient;
-  Span seccomp;        // struct sock_filter; count 0 = no filter
-  Text listener_path;  // absolute: the agent's socket
-  Text exec_state;     // of ListenerHandover, for an exec
+  Span seccomp;                // struct sock_filter; count 0 = no filter
+  Text listener_path;          // absolute: the agent's socket
+  Text exec_state;             // of ListenerHandover, for an exec
+  Span scheduler;              // SchedulerEntry, none or one
+  uint32_t io_priority;        // ioprio_set(2); kUnchanged
+  uint32_t memory_policy;      // mode and flags of set_mempolicy(2); kUnchanged
+  Span memory_nodes;           // uint64_t: a bit mask
+  Span exec_affinity_initial;  // uint64_t: a bit mask of CPUs; count 0 = unchanged
+  Span exec_affinity_final;
+  Text apparmor;  // what is written into attr/apparmor/exec; 0 = nothing
+  Text selinux;   // the label for attr/exec and attr/keycreate; 0 = nothing
 };
 
 enum MountFlag : uint32_t {
   kTargetIsFile = 1,
   kNoSymlinks = 2,     // no part of the destination may be a symbolic link (proc, sysfs)
   kReadonlyAtEnd = 4,  // made read-only once everything below it is in place
+  kRemount = 8,        // what is mounted at the destination is changed, nothing is mounted
+  kReconfigure = 16,   // with kRemount: the file system too, by `options`
+  kCopyUp = 32,        // the new file system begins with what the destination has in it
+  kCopyMode = 64,      // with kCopyUp: and with its owner and mode
 };
 
 struct MountPlan {
@@ -105,8 +143,11 @@ struct MountPlan {
   uint32_t flags;   // MountFlag
   Text destination;
   Text fs_type;
-  Span options;          // Text pairs: key, value; value 0 = a flag
-  uint64_t attributes;   // MOUNT_ATTR_* of a new file system
+  Span options;                   // Text pairs: key, value; value 0 = a flag
+  uint64_t attributes;            // MOUNT_ATTR_* of a new file system, or set by kRemount
+  uint64_t clear;                 // MOUNT_ATTR_* cleared by kRemount
+  uint64_t attributes_recursive;  // the same for all mounts below too
+  uint64_t clear_recursive;
   uint64_t propagation;  // MS_SHARED, ...; 0 = private
   uint64_t magic;        // f_type that must be seen at the destination in the end; 0 = any
 };
@@ -136,9 +177,13 @@ struct SetupPlan {
   uint32_t version;
   uint32_t size;
   uint32_t new_cgroup_namespace;
-  Span cgroup_v1;   // int32_t: directories, the child joins their `tasks`
-  Span join;        // JoinPlan
-  Text hostname;    // for a UTS namespace of its own
+  uint32_t new_time_namespace;
+  Text time_offsets;    // for /proc/self/timens_offsets; 0 = none
+  Span cgroup_v1;       // int32_t: directories, the child joins their `tasks`
+  Span join;            // JoinPlan
+  int32_t mount_ns_fd;  // a mount namespace to join; -1: a new one
+  Text hostname;
+  Text domainname;
   int32_t root_fd;  // the root as a detached mount
   uint32_t root_readonly;
   int32_t user_fd;  // the user namespace that owns those to be made; -1: the shim's own

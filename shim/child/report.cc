@@ -117,6 +117,22 @@ const char* StepName(uint32_t step) {
       return "wait for start";
     case kStepExec:
       return "exec";
+    case kStepLabel:
+      return "set security label";
+    case kStepScheduler:
+      return "set scheduler";
+    case kStepIoPriority:
+      return "set I/O priority";
+    case kStepAffinity:
+      return "set CPU affinity";
+    case kStepMemoryPolicy:
+      return "set memory policy";
+    case kStepPersonality:
+      return "set personality";
+    case kStepDomainname:
+      return "set domainname";
+    case kStepTimeOffsets:
+      return "set time offsets";
     default:
       return "unknown step";
   }

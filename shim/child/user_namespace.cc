@@ -10,8 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/child/attributes.h"
 #include "shim/child/identity.h"
 #include "shim/child/report.h"
+#include "shim/child/time_namespace.h"
 
 namespace berth::shim::child {
 namespace {
@@ -63,10 +65,17 @@ void RunUserStage(const UserStage& stage) {
   // All that the host's files and limits ask the host's privileges for; a child inherits each.
   JoinCgroups(setup, init.report_fd);
   SetOomScore(init.process->oom_score_adj, init.report_fd);
+  SetLabels(*init.process, init.report_fd);
+  SetScheduling(*init.process, SchedulingCaller::kParent, init.report_fd);
   RaiseHardLimits(*init.process, init.report_fd);
+  // They may belong to the host's user namespace: nobody inside the container's could join them.
+  JoinNamespaces(setup, init.report_fd);
+  const int offsets_fd =
+      setup.new_time_namespace != 0 ? OpenTimeOffsets(setup, init.report_fd) : -1;
   if (setup.pid_fd >= 0) enter(setup.pid_fd, CLONE_NEWPID, "join the pod's PID namespace");
   enter(setup.user_fd, CLONE_NEWUSER, "join the user namespace");
   BecomeNamespaceRoot(init.report_fd);
+  if (setup.new_time_namespace != 0) MakeTimeNamespace(setup, offsets_fd, init.report_fd);
   clone_args args;
   memset(&args, 0, sizeof args);
   args.flags = stage.namespaces | CLONE_PARENT;
