@@ -22,6 +22,7 @@ absl::Status BuildProcess(const Core& core, const SpecInputs& in, shim::oci::Pro
                    ResolveEnv(in.config, in.image.config, in.pod_record.hostname(), user.home));
   ASSIGN_OR_RETURN(process->oom_score_adj,
                    ToOomScoreAdj(in.config.linux().resources(), core.facts.lowest_oom_score_adj));
+  process->terminal = in.config.tty();
   process->user = std::move(user.user);
   process->no_new_privileges = security.no_new_privs();
   process->rlimits = core.options.default_rlimits;

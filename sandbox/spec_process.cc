@@ -71,6 +71,7 @@ absl::StatusOr<std::vector<std::string>> ResolveEnv(const cri::ContainerConfig& 
   env.Set("PATH", kDefaultPath);
   env.Set("HOSTNAME", hostname);
   env.Set("HOME", home);
+  if (config.tty()) env.Set("TERM", "xterm");
   for (const std::string& variable : image.env) {
     const size_t equals = variable.find('=');
     if (equals == 0 || equals == std::string::npos || HasNul(variable)) continue;  // as peers do

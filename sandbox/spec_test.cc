@@ -82,6 +82,16 @@ TEST(SpecProcessTest, EnvironmentIsOverriddenByKeyAndKeepsBytes) {
   EXPECT_TRUE(absl::IsInvalidArgument(ResolveEnv(config, image, "h", "/").status()));
 }
 
+TEST(SpecProcessTest, ATerminalHasATypeUnlessTheImageOrTheRequestNamesOne) {
+  cri::ContainerConfig config;
+  image::ImageConfig image;
+  EXPECT_THAT(ResolveEnv(config, image, "h", "/").value(), Not(Contains("TERM=xterm")));
+  config.set_tty(true);
+  EXPECT_THAT(ResolveEnv(config, image, "h", "/").value(), Contains("TERM=xterm"));
+  image.env = {"TERM=linux"};
+  EXPECT_THAT(ResolveEnv(config, image, "h", "/").value(), Contains("TERM=linux"));
+}
+
 TEST(SpecProcessTest, AHomeWithANewlineIsRefused) {
   EXPECT_TRUE(absl::IsInvalidArgument(ResolveEnv({}, {}, "h", "/root\nx:0:0").status()));
   cri::ContainerConfig config;
@@ -555,6 +565,7 @@ TEST(SpecTest, TheWholeSpecReachesTheShim) {
   const std::string pod = world.Run(testing::World::PodConfig("pod")).value_or("");
   cri::ContainerConfig config = testing::World::ContainerConfig("main");
   cri::LinuxContainerSecurityContext* security = config.mutable_linux()->mutable_security_context();
+  config.set_tty(true);
   security->set_run_as_username("nobody");
   security->set_no_new_privs(true);
   security->set_readonly_rootfs(true);
@@ -568,6 +579,7 @@ TEST(SpecTest, TheWholeSpecReachesTheShim) {
   EXPECT_EQ(spec.process.user.uid, 65534u);
   EXPECT_THAT(spec.process.env, Contains("HOSTNAME=node"));
   EXPECT_THAT(spec.process.env, Contains("HOME=/home/nobody"));
+  EXPECT_TRUE(spec.process.terminal);
   EXPECT_TRUE(spec.process.no_new_privileges);
   EXPECT_TRUE(spec.root_readonly);
   EXPECT_EQ(spec.linux_.cgroups_path, "/berth/" + pod + "/" + *id);

@@ -81,7 +81,6 @@ absl::Status ValidateContainer(const cri::ContainerConfig& config,
     return Invalid("config.metadata.name", "must not be empty");
   }
   if (config.image().image().empty()) return Invalid("config.image.image", "must not be empty");
-  if (config.tty()) return NotOffered("config.tty", "true", "there is no streaming yet");
   if (!config.log_path().empty()) {
     if (!IsCleanRelativePath(config.log_path())) {
       return Invalid("config.log_path", absl::StrCat("\"", config.log_path(),

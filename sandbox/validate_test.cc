@@ -114,7 +114,6 @@ TEST(ValidateContainerTest, EachRefusalNamesFieldAndValue) {
   const Case cases[] = {
       {[](C& c) { c.clear_metadata(); }, kInvalid, "metadata.name"},
       {[](C& c) { c.clear_image(); }, kInvalid, "config.image.image"},
-      {[](C& c) { c.set_tty(true); }, kNot, "config.tty: true"},
       {[](C& c) { c.set_log_path("../x"); }, kInvalid, "log_path"},
       {[](C& c) { c.set_log_path("/x"); }, kInvalid, "log_path"},
       {[](C& c) { c.set_log_path("a\nb"); }, kInvalid, "log_path"},

@@ -118,6 +118,36 @@ absl::StatusOr<ExecOutput> Client::ExecSync(const ExecOptions& options) const {
   return ExecOutput{reply.exit_code, std::move(pipes).TakeOut(), std::move(pipes).TakeErr()};
 }
 
+absl::StatusOr<TerminalExec> Client::ExecTerminal(const std::vector<std::string>& args,
+                                                  absl::Duration limit, Deadline deadline) const {
+  ASSIGN_OR_RETURN(const os::UniqueFd arguments, MakeArguments(args));
+  ASSIGN_OR_RETURN(auto sockets, MakeConsoleSockets());
+  ASSIGN_OR_RETURN(os::UniqueFd connection, Connect(run_dir_, deadline));
+  Request request = MakeRequest(Op::kExec, static_cast<int>(args.size()));
+  request.flags = protocol::kExecTerminal;
+  request.timeout_ms = TimeoutMillis(limit);
+  RETURN_IF_ERROR(SendRequest(connection.get(), request, {arguments.get(), sockets.second.get()}));
+  sockets.second.reset();  // or its end would not show
+  absl::StatusOr<os::UniqueFd> master = ReceiveConsole(sockets.first.get(), deadline);
+  if (master.ok()) return TerminalExec(*std::move(master), std::move(connection));
+  if (!absl::IsUnavailable(master.status())) return master.status();
+  // Nobody is left who would send one: the answer says why.
+  ASSIGN_OR_RETURN(const Reply reply, ReceiveReply(connection.get(), Op::kExec, deadline));
+  RETURN_IF_ERROR_CTX(StatusOf(reply), "exec in container");
+  return absl::InternalError("exec in container: it ended without a terminal");
+}
+
+absl::StatusOr<int> TerminalExec::Wait(Deadline deadline) const {
+  ASSIGN_OR_RETURN(const Reply reply, ReceiveReply(connection_.get(), Op::kExec, deadline));
+  RETURN_IF_ERROR_CTX(StatusOf(reply), "exec in container");
+  return reply.exit_code;
+}
+
+absl::Status Client::Resize(WindowSize size, Deadline deadline) const {
+  const uint32_t packed = static_cast<uint32_t>(size.rows) << 16 | size.columns;
+  return Call(run_dir_, MakeRequest(Op::kResize, static_cast<int>(packed)), deadline).status();
+}
+
 absl::StatusOr<std::optional<ExitRecord>> Client::ReadExit(absl::string_view boot_id) const {
   const absl::StatusOr<std::string> text = os::ReadFile(absl::StrCat(run_dir_, "/exit"), 4096);
   if (os::IsErrno(text.status(), ENOENT)) return std::optional<ExitRecord>();

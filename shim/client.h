@@ -14,6 +14,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/os/unique_fd.h"
+#include "shim/console.h"
 
 namespace berth::shim {
 
@@ -60,6 +61,27 @@ struct ExecOutput {
   std::string standard_error;
 };
 
+// An exec with a terminal under way. Destroyed or hung up on, it ends the process and all that it
+// started. Not thread-safe.
+class TerminalExec {
+ public:
+  TerminalExec(os::UniqueFd master, os::UniqueFd connection)
+      : master_(std::move(master)), connection_(std::move(connection)) {}
+
+  // The pty's master: what the process reads and writes, and what is resized (shim/console.h). EIO
+  // once no process has the terminal open; what was written before is read first.
+  int master() const { return master_.get(); }
+  // Becomes readable when the process has ended: then Wait() is at once.
+  int connection() const { return connection_.get(); }
+  // The exit code, 128 + signal when killed by one. FailedPrecondition: "exec /bin/x: No such file
+  // or directory". DeadlineExceeded: the limit that was set for the exec, or `deadline`.
+  absl::StatusOr<int> Wait(Deadline deadline) const;
+
+ private:
+  os::UniqueFd master_;
+  os::UniqueFd connection_;
+};
+
 class Client {
  public:
   explicit Client(std::string run_dir) : run_dir_(std::move(run_dir)) {}
@@ -77,6 +99,13 @@ class Client {
   // by then. Cancelled when options.cancel is set: all of it is being killed. FailedPrecondition:
   // not running.
   absl::StatusOr<ExecOutput> ExecSync(const ExecOptions& options) const;
+  // Starts `args` with a terminal of its own; its process runs when this returns, or has failed,
+  // which Wait() tells. `limit`: after it everything that the exec started is killed.
+  // FailedPrecondition: not running.
+  absl::StatusOr<TerminalExec> ExecTerminal(const std::vector<std::string>& args,
+                                            absl::Duration limit, Deadline deadline) const;
+  // Of the container's own terminal. FailedPrecondition: it has none, or has ended.
+  absl::Status Resize(WindowSize size, Deadline deadline) const;
   // Switches the log to a new file; no line is lost or torn.
   absl::Status ReopenLog(os::UniqueFd log, Deadline deadline) const;
 

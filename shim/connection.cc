@@ -148,6 +148,8 @@ absl::Status StatusOf(const Reply& reply) {
       return absl::DeadlineExceededError("time is up, everything it started was killed");
     case Code::kPaused:
       return absl::FailedPreconditionError("the container is paused");
+    case Code::kNoTerminal:
+      return absl::FailedPreconditionError("container has no terminal");
     case Code::kFailed:
       return absl::InternalError(absl::StrCat(step, ": ", os::ErrnoText(reply.error)));
   }

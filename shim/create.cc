@@ -77,6 +77,7 @@ struct Created {
   os::UniqueFd plan;
   os::UniqueFd mount_ns;
   os::UniqueFd mountinfo;
+  os::UniqueFd terminal;  // the master; invalid: it has none
   uint64_t start_time = 0;
 };
 
@@ -98,9 +99,14 @@ absl::StatusOr<Created> Create(const LaunchDocument& document, const NamespacePl
   if (namespaces.user_fd >= 0) RETURN_IF_ERROR(EnterUserStage());
   ASSIGN_OR_RETURN_CTX(const os::DetachedMount root, MakeRoot(document, namespaces), "mount root");
   ASSIGN_OR_RETURN(const std::string setup_plan, BuildSetupPlan(document, namespaces, root.get()));
-  ASSIGN_OR_RETURN(FirstProcess process, FirstProcess::Start(process_plan, setup_plan, namespaces,
-                                                             document.cgroup_v2 ? kCgroupV2Fd : -1,
-                                                             document.keep_stdin_open));
+  const oci::Process& spec = document.spec.process;
+  FirstProcess::Stdio stdio;
+  stdio.with_stdin = document.keep_stdin_open;
+  stdio.terminal = spec.terminal;
+  stdio.size = {spec.console_height, spec.console_width};
+  ASSIGN_OR_RETURN(FirstProcess process,
+                   FirstProcess::Start(process_plan, setup_plan, namespaces,
+                                       document.cgroup_v2 ? kCgroupV2Fd : -1, stdio));
   if (namespaces.user_fd >= 0) RETURN_IF_ERROR(LeaveUserStage());
   // What does not depend on the child is done while it works.
   RETURN_IF_ERROR_CTX(ProtectSelf(document.oom_score_adj, powers), "protect shim");
@@ -108,11 +114,15 @@ absl::StatusOr<Created> Create(const LaunchDocument& document, const NamespacePl
   const std::string proc = absl::StrCat("/proc/", process.pid());
   ASSIGN_OR_RETURN(const uint64_t start_time, os::StartTime(process.pid()));
   RETURN_IF_ERROR(process.AwaitGate(agent));
+  os::UniqueFd terminal;
+  if (spec.terminal) {
+    ASSIGN_OR_RETURN(terminal, process.ReceiveTerminal());
+  }
   ASSIGN_OR_RETURN(os::UniqueFd mount_ns, os::Open(proc + "/ns/mnt", O_RDONLY));
   // Only now: the file shows the mounts below the root that the process had when it was opened.
   ASSIGN_OR_RETURN(os::UniqueFd mountinfo, os::Open(proc + "/mountinfo", O_RDONLY));
-  return Created{std::move(process), std::move(plan), std::move(mount_ns), std::move(mountinfo),
-                 start_time};
+  return Created{std::move(process),   std::move(plan),     std::move(mount_ns),
+                 std::move(mountinfo), std::move(terminal), start_time};
 }
 
 bool HasController(absl::string_view controllers, absl::string_view wanted) {
@@ -147,6 +157,7 @@ absl::StatusOr<monitor::MonitorState> MakeState(const LaunchDocument& document,
   state.stdout_fd = pipes.stdout_read.get();
   state.stderr_fd = pipes.stderr_read.get();
   state.stdin_fd = pipes.stdin_write.get();
+  state.terminal_fd = created.terminal.get();
   state.log_fd = IsOpen(kLogFd) ? static_cast<int>(kLogFd) : -1;
   state.gate_fd = pipes.gate_write.get();
   state.report_fd = pipes.report_read.get();
@@ -175,22 +186,12 @@ absl::Status KeepOnly(const monitor::MonitorState& state, int state_fd) {
   if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0) {
     return os::ErrnoStatus(errno, "mark descriptors");
   }
-  std::vector<int> kept = {state_fd,
-                           state.init_pidfd,
-                           state.listen_fd,
-                           state.run_dir_fd,
-                           state.stdout_fd,
-                           state.stderr_fd,
-                           state.stdin_fd,
-                           state.log_fd,
-                           state.gate_fd,
-                           state.report_fd,
-                           state.mount_ns_fd,
-                           state.mountinfo_fd,
-                           state.own_mount_ns_fd,
-                           state.plan_fd,
-                           state.cgroup_v2_fd,
-                           state.agent_dir_fd};
+  std::vector<int> kept = {state_fd,           state.init_pidfd,      state.listen_fd,
+                           state.run_dir_fd,   state.stdout_fd,       state.stderr_fd,
+                           state.stdin_fd,     state.terminal_fd,     state.log_fd,
+                           state.gate_fd,      state.report_fd,       state.mount_ns_fd,
+                           state.mountinfo_fd, state.own_mount_ns_fd, state.plan_fd,
+                           state.cgroup_v2_fd, state.agent_dir_fd};
   kept.insert(kept.end(), state.cgroup_v1_fds, state.cgroup_v1_fds + state.cgroup_v1_count);
   for (const int fd : kept) {
     if (fd >= 0 && fcntl(fd, F_SETFD, 0) != 0) return os::ErrnoStatus(errno, "keep descriptor");

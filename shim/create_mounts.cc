@@ -57,16 +57,6 @@ absl::StatusOr<std::string> CleanDestination(absl::string_view destination) {
   return absl::StrCat("/", absl::StrJoin(parts, "/"));
 }
 
-// A fresh /dev is ours to fill; the host's own is not.
-bool HasHostDev(const oci::Spec& spec) {
-  for (const oci::Mount& mount : spec.mounts) {
-    if (!IsBind(mount)) continue;
-    const absl::StatusOr<std::string> path = CleanDestination(mount.destination);
-    if (path.ok() && *path == "/dev") return true;
-  }
-  return false;
-}
-
 class MountPlanner {
  public:
   MountPlanner(const LaunchDocument& document, const NamespacePlan& namespaces,
@@ -368,6 +358,15 @@ absl::StatusOr<std::map<std::string, oci::Device>> AllDevices(const oci::Spec& s
 }
 
 }  // namespace
+
+bool HasHostDev(const oci::Spec& spec) {
+  for (const oci::Mount& mount : spec.mounts) {
+    if (!IsBind(mount)) continue;
+    const absl::StatusOr<std::string> path = CleanDestination(mount.destination);
+    if (path.ok() && *path == "/dev") return true;
+  }
+  return false;
+}
 
 bool IsBind(const oci::Mount& mount) {
   if (mount.type == "bind") return true;

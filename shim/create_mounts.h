@@ -30,6 +30,9 @@ absl::StatusOr<std::vector<child::MountPlan>> PlanMounts(
     const LaunchDocument& document, const NamespacePlan& namespaces, child::PlanBuilder* builder,
     std::vector<std::pair<std::string, std::string>>* links);
 
+// /dev is bound from the host: not ours to fill.
+bool HasHostDev(const oci::Spec& spec);
+
 // The devices that every container has and those of the spec; empty when /dev is the host's. In a
 // user namespace they are the host's nodes, to be bound.
 absl::StatusOr<std::vector<child::DevicePlan>> PlanDevices(const oci::Spec& spec,

@@ -265,9 +265,6 @@ absl::StatusOr<std::string> BuildProcessPlan(const LaunchDocument& document,
                                              const Powers& powers) {
   const oci::Spec& spec = document.spec;
   const oci::Process& process = spec.process;
-  if (process.terminal) {
-    return absl::UnimplementedError("process.terminal: true: a terminal is not offered");
-  }
   RETURN_IF_ERROR(CheckNoNul(process.args, "process.args"));
   RETURN_IF_ERROR(CheckNoNul(process.env, "process.env"));
   child::ProcessPlan plan{};

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -37,6 +38,31 @@ absl::StatusOr<Pipe> MakePipe() {
   return Pipe{os::UniqueFd(fds[0]), os::UniqueFd(fds[1])};
 }
 
+// Both ends of what the first process reads and writes.
+struct StdioPairs {
+  Pipe in, out, err;
+  os::UniqueFd console, console_child;
+  child::TerminalRequest terminal;
+};
+
+absl::StatusOr<StdioPairs> MakeStdio(const FirstProcess::Stdio& stdio) {
+  StdioPairs pairs;
+  if (stdio.terminal) {
+    if (stdio.console_socket < 0) {
+      ASSIGN_OR_RETURN(std::tie(pairs.console, pairs.console_child), MakeConsoleSockets());
+    }
+    pairs.terminal = {stdio.console_socket < 0 ? pairs.console_child.get() : stdio.console_socket,
+                      stdio.size.rows, stdio.size.columns};
+    return pairs;
+  }
+  ASSIGN_OR_RETURN(pairs.out, MakePipe());
+  ASSIGN_OR_RETURN(pairs.err, MakePipe());
+  if (stdio.with_stdin) {
+    ASSIGN_OR_RETURN(pairs.in, MakePipe());
+  }
+  return pairs;
+}
+
 // What the spec or the image can bring about is the caller's fault, not ours.
 bool IsCallersFault(const child::ChildFailure& failure) {
   switch (failure.step) {
@@ -57,6 +83,7 @@ bool IsCallersFault(const child::ChildFailure& failure) {
     case child::kStepPersonality:
     case child::kStepDomainname:
     case child::kStepTimeOffsets:
+    case child::kStepTerminal:
       break;
     default:
       return false;
@@ -231,24 +258,23 @@ FirstProcess::~FirstProcess() {
 absl::StatusOr<FirstProcess> FirstProcess::Start(const std::string& process_plan,
                                                  const std::string& setup_plan,
                                                  const NamespacePlan& namespaces, int cgroup_fd,
-                                                 bool with_stdin) {
-  ASSIGN_OR_RETURN(Pipe out, MakePipe());
-  ASSIGN_OR_RETURN(Pipe err, MakePipe());
+                                                 const Stdio& stdio) {
   ASSIGN_OR_RETURN(Pipe gate, MakePipe());
   ASSIGN_OR_RETURN(Pipe report, MakePipe());
-  Pipe in;
-  if (with_stdin) {
-    ASSIGN_OR_RETURN(in, MakePipe());
-  }
+  ASSIGN_OR_RETURN(StdioPairs pairs, MakeStdio(stdio));
   const auto* process = reinterpret_cast<const child::ProcessPlan*>(process_plan.data());
   std::vector<char*> argv(process->args.count + 1);
   std::vector<char*> envp(process->env.count + 1);
-  const child::InitContext context = {
-      process,         reinterpret_cast<const child::SetupPlan*>(setup_plan.data()),
-      gate.read.get(), report.write.get(),
-      in.read.get(),   out.write.get(),
-      err.write.get(), argv.data(),
-      envp.data()};
+  const child::InitContext context = {process,
+                                      reinterpret_cast<const child::SetupPlan*>(setup_plan.data()),
+                                      gate.read.get(),
+                                      report.write.get(),
+                                      pairs.in.read.get(),
+                                      pairs.out.write.get(),
+                                      pairs.err.write.get(),
+                                      pairs.terminal,
+                                      argv.data(),
+                                      envp.data()};
 
   FirstProcess started;
   started.net_devices_ = namespaces.net_devices;
@@ -269,8 +295,8 @@ absl::StatusOr<FirstProcess> FirstProcess::Start(const std::string& process_plan
     started.pid_ = static_cast<pid_t>(pid);
     started.pidfd_.reset(pidfd);
   }
-  started.pipes_ = {std::move(in.write), std::move(out.read), std::move(err.read),
-                    std::move(gate.write), std::move(report.read)};
+  started.pipes_ = {std::move(pairs.in.write), std::move(pairs.out.read), std::move(pairs.err.read),
+                    std::move(gate.write),     std::move(report.read),    std::move(pairs.console)};
   RETURN_IF_ERROR(left);
   return started;
 }
@@ -298,6 +324,10 @@ absl::Status FirstProcess::MoveDevices() const {
     RETURN_IF_ERROR_CTX(os::MoveNetworkDevice(name, netns.get(), new_name), "linux.netDevices");
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<os::UniqueFd> FirstProcess::ReceiveTerminal() const {
+  return ReceiveConsole(pipes_.console.get(), Deadline::After(absl::ZeroDuration()));
 }
 
 }  // namespace berth::shim

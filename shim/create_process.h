@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/os/unique_fd.h"
+#include "shim/console.h"
 #include "shim/create_plan.h"
 #include "shim/listener_agent.h"
 
@@ -23,6 +24,14 @@ class FirstProcess {
     os::UniqueFd stderr_read;
     os::UniqueFd gate_write;
     os::UniqueFd report_read;
+    os::UniqueFd console;  // where the master of its terminal comes; invalid: it has none
+  };
+
+  struct Stdio {
+    bool with_stdin = false;  // a pipe of its own; else /dev/null
+    bool terminal = false;    // instead of the three pipes
+    int console_socket = -1;  // where its master is sent; -1: it comes to ReceiveTerminal
+    WindowSize size;
   };
 
   // clone3 into the namespaces of the plan and, when cgroup_fd >= 0, into that v2 group. The caller
@@ -30,7 +39,7 @@ class FirstProcess {
   static absl::StatusOr<FirstProcess> Start(const std::string& process_plan,
                                             const std::string& setup_plan,
                                             const NamespacePlan& namespaces, int cgroup_fd,
-                                            bool with_stdin);
+                                            const Stdio& stdio);
   FirstProcess(FirstProcess&& other) noexcept;
   FirstProcess& operator=(FirstProcess&&) = delete;
   ~FirstProcess();
@@ -39,6 +48,8 @@ class FirstProcess {
   // agent; then moves the plan's network devices to it. Its failure comes back as "step: object:
   // cause": InvalidArgument when the spec or the image is at fault.
   absl::Status AwaitGate(const ListenerAgent& agent) const;
+  // At the gate it has sent the master of its terminal.
+  absl::StatusOr<os::UniqueFd> ReceiveTerminal() const;
 
   pid_t pid() const { return pid_; }
   int pidfd() const { return pidfd_.get(); }

@@ -51,8 +51,8 @@ TEST_F(CreateRefusalTest, WhatCannotBeDoneIsRefusedByNameAndLeavesNothing) {
        "mount: /bin/busybox/x: Not a directory"},
       {"a mount over proc", mount("/proc", "tmpfs", {}), kInvalid,
        "mount: /proc: no longer a proc: File exists"},
-      {"terminal", [](oci::Spec* s) { s->process.terminal = true; }, kNotOffered,
-       "process.terminal: true: a terminal is not offered"},
+      {"terminal", [](oci::Spec* s) { s->process.terminal = true; }, kInvalid,
+       "make terminal: /dev/pts/ptmx of a devpts: No such file or directory"},
       {"user namespace",
        [](oci::Spec* s) {
          s->linux_.namespaces.push_back({oci::NamespaceType::kUser, ""});

@@ -122,6 +122,7 @@ absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
                    PlanUtsName(spec.domainname, "domainname", namespaces, &builder));
   plan.user_fd = namespaces.user_fd;
   plan.pid_fd = namespaces.pid_fd;
+  plan.bind_console = HasHostDev(spec) ? 0 : 1;
   plan.root_fd = root_fd;
   plan.root_readonly = spec.root_readonly ? 1 : 0;
   ASSIGN_OR_RETURN(plan.root_propagation, RootPropagation(spec.linux_.rootfs_propagation));

@@ -22,16 +22,23 @@ enum class Op : uint32_t {
   kKillAll = 5,
   kExec = 6,       // fds: arguments memfd, stdout, stderr; answered when the process is reaped
   kReopenLog = 7,  // fd: the new log
+  kResize = 8,     // of the container's terminal
 };
 
 struct Request {
   uint32_t version;
   uint32_t op;
-  int32_t argument;     // kSignal: number; kExec: count of arguments
-  uint32_t reserved;    // 0
+  int32_t argument;     // kSignal: number; kExec: count of arguments; kResize: rows << 16 | columns
+  uint32_t flags;       // kExec: ExecFlag; else 0
   uint64_t timeout_ms;  // kExec; 0 = none
 };
 static_assert(sizeof(Request) == 24);
+
+enum ExecFlag : uint32_t {
+  // fds: arguments memfd, a connected stream socket to whose other end the master of the terminal
+  // is sent once it is made. Who has that resizes it, reads and writes it.
+  kExecTerminal = 1,
+};
 
 // The arguments memfd, sealed (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE): `argument` 64-bit
 // offsets from the beginning of the file, one 0, then the strings, each NUL-terminated.
@@ -45,6 +52,7 @@ enum class Code : int32_t {
   kTimedOut = 5,    // kExec: killed, everything it started is gone
   kFailed = 6,      // step, error
   kPaused = 7,      // kExec: the container is frozen
+  kNoTerminal = 8,  // kResize
 };
 
 enum class Phase : uint32_t { kCreated = 0, kRunning = 1, kExited = 2 };

@@ -72,8 +72,9 @@ void TestHost::MakeLayer() {
       os::Open(layer + "/bin/busybox", O_WRONLY | O_CREAT | O_EXCL, 0755);
   ExpectOk(copy.status());
   ExpectOk(os::WriteAll(copy->get(), *busybox));
-  for (const char* applet : {"sh", "sleep", "seq", "echo", "cat", "head", "yes", "true", "false",
-                             "kill", "ls", "grep", "mount", "id", "readlink", "wc"}) {
+  for (const char* applet :
+       {"sh", "sleep", "seq", "echo", "cat", "head", "yes", "true", "false", "kill", "ls", "grep",
+        "mount", "id", "readlink", "wc", "tty", "stty", "stat"}) {
     EXPECT_EQ(symlink("busybox", absl::StrCat(layer, "/bin/", applet).c_str()), 0);
   }
 }

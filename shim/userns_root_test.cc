@@ -156,6 +156,32 @@ TEST_F(UserNamespaceTest, RootInsideIsNobodyOutside) {
   }
 }
 
+TEST_F(UserNamespaceTest, ATerminalIsItsUsersInContainerAndExec) {
+  const std::string look = "tty; stat -c '%u:%g %a' $(tty); echo mine >/dev/tty; ";
+  TestContainer c(host_, Shell(look + "stat -c '%u:%g %a' /dev/console; echo done; sleep 1000"));
+  Use(&c);
+  c.spec().process.terminal = true;
+  c.spec().process.user.uid = 1000;
+  c.spec().process.user.gid = 1000;
+  c.Run();
+  c.AwaitLine("done\r");
+  EXPECT_THAT(c.Log(), ::testing::ElementsAre("stdout F /dev/pts/0\r", "stdout F 1000:5 620\r",
+                                              "stdout F mine\r", "stdout F 1000:5 620\r",
+                                              "stdout F done\r"));
+  ASSERT_TRUE(c.client().Resize({30, 90}, Soon()).ok());
+  const auto exec = c.client().ExecTerminal(Shell(look), absl::Seconds(20), Soon());
+  ASSERT_TRUE(exec.ok()) << exec.status();
+  const absl::StatusOr<int> code = exec->Wait(Soon());
+  ASSERT_TRUE(code.ok()) << code.status();
+  EXPECT_EQ(*code, 0);
+  char text[256];
+  std::string out;
+  for (ssize_t n; (n = read(exec->master(), text, sizeof text)) > 0;) {
+    out.append(text, static_cast<size_t>(n));
+  }
+  EXPECT_EQ(out, "/dev/pts/1\r\n1000:5 620\r\nmine\r\n");
+}
+
 TEST_F(UserNamespaceTest, HostNamespacesAreShownAndCannotBeChanged) {
   TestContainer c(host_, {"/bin/sleep", "1000"});
   Use(&c, CLONE_NEWUTS);

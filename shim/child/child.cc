@@ -17,6 +17,7 @@
 #include "shim/child/report.h"
 #include "shim/child/root_path.h"
 #include "shim/child/stdio.h"
+#include "shim/child/terminal.h"
 #include "shim/child/time_namespace.h"
 
 namespace berth::shim::child {
@@ -98,12 +99,24 @@ void FinishRoot(const InitContext& context) {
   if (error != 0) Fail(context.report_fd, kStepReadonly, -error, "/");
 }
 
-void BuildRoot(const InitContext& context) {
+// While what holds /dev can be written to. The value: the slave, -1 without a terminal.
+int MakeTerminal(const InitContext& context) {
+  if (context.terminal.socket < 0) return -1;
+  const int root_fd = context.setup->root_fd;
+  const int slave =
+      OpenTerminal(root_fd, context.terminal, context.process->uid, context.report_fd);
+  if (context.setup->bind_console != 0) BindConsole(root_fd, slave, context.report_fd);
+  return slave;
+}
+
+// The value: as above.
+int BuildRoot(const InitContext& context) {
   AttachRoot(context);
   const RootContext root = {context.setup, context.setup->root_fd, context.report_fd};
   MountAll(root);
   MakeDevices(root);
   MakeLinks(root);
+  const int slave = MakeTerminal(context);
   // Its failure is told at start, by the chdir that then fails too.
   const char* cwd = PlanReader(context.process).TextAt(context.process->cwd);
   const int cwd_fd = MakeTarget(root.root_fd, cwd, TargetKind::kDirectory);
@@ -114,6 +127,7 @@ void BuildRoot(const InitContext& context) {
   MaskPaths(root);
   ProtectPaths(root);
   FinishRoot(context);
+  return slave;
 }
 
 }  // namespace
@@ -147,10 +161,11 @@ void RunInitChild(const InitContext& context) {
     SetLabels(process, context.report_fd);
   }
   EnterNamespaces(context);
-  BuildRoot(context);
-  const ChildFds fds = ArrangeFds({context.stdin_fd, context.stdout_fd, context.stderr_fd,
+  const int slave = BuildRoot(context);
+  const ChildFds fds = ArrangeFds({slave, context.stdin_fd, context.stdout_fd, context.stderr_fd,
                                    context.setup->root_fd, context.report_fd, context.gate_fd});
   LeaveSession(fds.report);
+  if (slave >= 0) TakeTerminal(fds.report);
   FillVector(PlanReader(&process), process.args, context.argv);
   FillVector(PlanReader(&process), process.env, context.envp);
   const IdentityContext identity = {&process, fds.report};

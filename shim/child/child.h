@@ -12,6 +12,7 @@
 #pragma once
 
 #include "shim/child/plan.h"
+#include "shim/child/terminal.h"
 
 namespace berth::shim::child {
 
@@ -23,7 +24,8 @@ struct InitContext {
   int stdin_fd;   // -1: the container's /dev/null
   int stdout_fd;
   int stderr_fd;
-  char** argv;  // args.count + 1 and env.count + 1 slots, laid out by the parent
+  TerminalRequest terminal;  // with one the three above are -1
+  char** argv;               // args.count + 1 and env.count + 1 slots, laid out by the parent
   char** envp;
 };
 

@@ -20,6 +20,7 @@
 #include "shim/child/plan.h"
 #include "shim/child/report.h"
 #include "shim/child/stdio.h"
+#include "shim/child/terminal.h"
 #include "shim/child/user_namespace.h"
 
 namespace berth::shim::child {
@@ -71,9 +72,14 @@ void JoinGroup(int cgroup_fd, int report_fd) {
   if (in_user_namespace) BecomeNamespaceRoot(context.report_fd);
   const int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root_fd < 0) Fail(context.report_fd, kStepRoot, errno, "/");
-  const ChildFds fds = ArrangeFds({request.stdin_fd, request.stdout_fd, request.stderr_fd, root_fd,
-                                   context.report_fd, context.gate_fd});
+  int slave = -1;
+  if (request.terminal.socket >= 0) {
+    slave = OpenTerminal(root_fd, request.terminal, plan.uid, context.report_fd);
+  }
+  const ChildFds fds = ArrangeFds({slave, request.stdin_fd, request.stdout_fd, request.stderr_fd,
+                                   root_fd, context.report_fd, context.gate_fd});
   LeaveSession(fds.report);
+  if (slave >= 0) TakeTerminal(fds.report);
   FillVector(PlanReader(&plan), plan.env, context.envp);
   const IdentityContext identity = {&plan, fds.report};
   if (const int error = AssumeIdentity(identity); error != 0) {

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "shim/child/terminal.h"
+
 namespace berth::shim::child {
 
 // What a child reports when a step fails; EOF on the pipe instead means that execve succeeded.
@@ -23,8 +25,9 @@ struct ExecRequest {
   int stdin_fd;       // -1: /dev/null
   int stdout_fd;
   int stderr_fd;
-  int init_pidfd;        // whose namespaces are joined
-  const int* tasks_fds;  // v1 `tasks` files, write "0"
+  TerminalRequest terminal;  // with one the three above are not used
+  int init_pidfd;            // whose namespaces are joined
+  const int* tasks_fds;      // v1 `tasks` files, write "0"
   int tasks_count;
   int cgroup_fd;  // v2 directory for CLONE_INTO_CGROUP, -1 = none
 };

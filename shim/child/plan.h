@@ -34,6 +34,7 @@ enum ChildStep : uint32_t {
   kStepReadonly,
   kStepStdio,
   kStepSession,
+  kStepTerminal,
   kStepRlimit,
   kStepUser,
   kStepCapabilities,
@@ -186,9 +187,9 @@ struct SetupPlan {
   Text domainname;
   int32_t root_fd;  // the root as a detached mount
   uint32_t root_readonly;
-  int32_t user_fd;  // the user namespace that owns those to be made; -1: the shim's own
-  int32_t pid_fd;   // with user_fd: a PID namespace to be born in; -1: a new one
-  uint32_t unused;
+  int32_t user_fd;        // the user namespace that owns those to be made; -1: the shim's own
+  int32_t pid_fd;         // with user_fd: a PID namespace to be born in; -1: a new one
+  uint32_t bind_console;  // 1: a terminal is seen at /dev/console, too
   uint64_t root_propagation;
   Span mounts;    // MountPlan, in order
   Span devices;   // DevicePlan

@@ -99,6 +99,8 @@ const char* StepName(uint32_t step) {
       return "set up stdio";
     case kStepSession:
       return "make session";
+    case kStepTerminal:
+      return "make terminal";
     case kStepRlimit:
       return "set rlimit";
     case kStepUser:

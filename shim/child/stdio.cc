@@ -28,15 +28,16 @@ ChildFds ArrangeFds(const StdioSources& sources) {
     return check(fcntl(fd, F_DUPFD_CLOEXEC, kFirstLifted), "duplicate");
   };
   report = lift(report);
-  int in = sources.in;
+  const bool has_terminal = sources.terminal >= 0;
+  int in = has_terminal ? sources.terminal : sources.in;
   if (in < 0) {
     in = OpenNull(sources.root, false);
     // A root without /dev/null: the shim's own standard input is the host's null device.
     if (in < 0) in = STDIN_FILENO;
   }
   in = lift(in);
-  const int out = lift(sources.out);
-  const int err = lift(sources.err);
+  const int out = lift(has_terminal ? sources.terminal : sources.out);
+  const int err = lift(has_terminal ? sources.terminal : sources.err);
   const int gate = sources.gate < 0 ? -1 : lift(sources.gate);
   check(dup2(in, 0), "stdin");
   check(dup2(out, 1), "stdout");

@@ -5,7 +5,8 @@
 namespace berth::shim::child {
 
 struct StdioSources {
-  int in;  // -1: /dev/null of the root
+  int terminal;  // -1: none. Else it is all three, and those below are not looked at
+  int in;        // -1: /dev/null of the root
   int out;
   int err;
   int root;  // where /dev/null is looked up

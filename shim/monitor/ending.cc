@@ -65,11 +65,12 @@ void Monitor::BeginDrain() {
   stage_ = Stage::kDraining;
   drain_limit_ = MonotonicNow() + 10000 * kMillisecond;
   drain_until_ = MonotonicNow() + 2000 * kMillisecond;
+  RearmTerminal();
   CheckDrained();
 }
 
 void Monitor::CheckDrained() {
-  if (state_.stdout_fd < 0 && state_.stderr_fd < 0) Finish();
+  if (state_.stdout_fd < 0 && state_.stderr_fd < 0 && state_.terminal_fd < 0) Finish();
 }
 
 void Monitor::Finish() {

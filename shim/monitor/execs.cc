@@ -50,6 +50,12 @@ char** MapArguments(int fd, int64_t count, uint64_t* size) {
   return nullptr;
 }
 
+bool HasItsFds(const Received& received) {
+  const uint32_t flags = received.request.flags;
+  if (flags == protocol::kExecTerminal) return received.fd_count == 2;
+  return flags == 0 && received.fd_count == protocol::kMaxFds;
+}
+
 }  // namespace
 
 Exec* Monitor::FindExec(pid_t pid) {
@@ -81,9 +87,9 @@ void Monitor::HandleExec(int index, Received* received) {
   while (slot < kMaxExecs && execs_[slot].used) ++slot;
   if (slot == kMaxExecs) return AnswerCode(index, Op::kExec, Code::kTooMany);
   uint64_t size = 0;
-  char** argv = received->fd_count != protocol::kMaxFds
-                    ? nullptr
-                    : MapArguments(received->fds[0], received->request.argument, &size);
+  char** argv = HasItsFds(*received)
+                    ? MapArguments(received->fds[0], received->request.argument, &size)
+                    : nullptr;
   if (argv == nullptr) return AnswerCode(index, Op::kExec, Code::kBadRequest);
 
   SweepGroups();
@@ -138,8 +144,12 @@ int Monitor::StartExec(Exec* exec, char* const* argv, const Received& received) 
   request.plan_size = st.st_size;
   request.argv = argv;
   request.stdin_fd = -1;
-  request.stdout_fd = received.fds[1];
-  request.stderr_fd = received.fds[2];
+  if (received.request.flags == protocol::kExecTerminal) {
+    request.terminal.socket = received.fds[1];
+  } else {
+    request.stdout_fd = received.fds[1];
+    request.stderr_fd = received.fds[2];
+  }
   request.init_pidfd = state_.init_pidfd;
   request.tasks_fds = tasks_fds;
   request.tasks_count = state_.cgroup_v1_count;

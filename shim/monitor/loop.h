@@ -1,5 +1,5 @@
 // Monitor: the one epoll loop behind Run(). Its methods live in monitor.cc (set-up, loop, stdio),
-// requests.cc (connections and what is asked over them), execs.cc and ending.cc.
+// terminal.cc, requests.cc (connections and what is asked over them), execs.cc and ending.cc.
 //
 //   kCreated --Start--> kStarting --report: EOF--> kRunning
 //       |                  |                          |
@@ -38,6 +38,7 @@ enum class Source : uint32_t {
   kChildren,
   kConnection,  // connections_
   kOutput,      // Stream
+  kTerminal,
   kReport,
   kCgroup,
   kExecGroup,     // execs_
@@ -92,7 +93,14 @@ class Monitor {
   void OnTime();
   void OnOutput(Stream stream);
   void CloseOutput(Stream stream);
+  void NoteOutput();
   void OnChildren();
+
+  // terminal.cc
+  bool ListenToTerminal();
+  void OnTerminal();
+  void RearmTerminal();
+  void HandleResize(int index, uint32_t size);
 
   // requests.cc
   void OnListen();

@@ -97,6 +97,7 @@ bool Monitor::Prepare() {
     if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0) return false;
     if (!Listen(fd, EPOLLIN, Source::kOutput, static_cast<uint32_t>(stream))) return false;
   }
+  if (state_.terminal_fd >= 0 && !ListenToTerminal()) return false;
   return fcntl(state_.listen_fd, F_SETFL, O_NONBLOCK) == 0 &&
          Listen(children_fd_, EPOLLIN, Source::kChildren, 0) &&
          Listen(state_.listen_fd, EPOLLIN, Source::kListenSocket, 0);
@@ -126,6 +127,8 @@ void Monitor::Dispatch(Source source, uint32_t index) {
       return OnConnection(static_cast<int>(index));
     case Source::kOutput:
       return OnOutput(static_cast<Stream>(index));
+    case Source::kTerminal:
+      return OnTerminal();
     case Source::kReport:
       return OnReport();
     case Source::kCgroup:
@@ -181,16 +184,18 @@ void Monitor::OnOutput(Stream stream) {
     case LogWriter::Pumped::kEmpty:
       return;
     case LogWriter::Pumped::kData:
-      if (drain_until_ != 0) {
-        const int64_t quiet = MonotonicNow() + 2 * kSecond;
-        drain_until_ = quiet < drain_limit_ ? quiet : drain_limit_;
-      }
-      return;
+      return NoteOutput();
     case LogWriter::Pumped::kEnd:
       CloseOutput(stream);
       if (stage_ == Stage::kDraining) CheckDrained();
       return;
   }
+}
+
+void Monitor::NoteOutput() {
+  if (drain_until_ == 0) return;
+  const int64_t quiet = MonotonicNow() + 2 * kSecond;
+  drain_until_ = quiet < drain_limit_ ? quiet : drain_limit_;
 }
 
 void Monitor::CloseOutput(Stream stream) {

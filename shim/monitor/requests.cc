@@ -137,6 +137,8 @@ void Monitor::Handle(int index, Received* received) {
       return HandleExec(index, received);
     case Op::kReopenLog:
       return HandleReopen(index, received);
+    case Op::kResize:
+      return HandleResize(index, static_cast<uint32_t>(request.argument));
   }
   AnswerCode(index, op, Code::kBadRequest);
 }

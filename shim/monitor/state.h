@@ -28,7 +28,8 @@ struct MonitorState {
   int32_t run_dir_fd;
   int32_t stdout_fd;  // read ends of the container's output pipes
   int32_t stderr_fd;
-  int32_t stdin_fd;  // write end; -1: the container reads /dev/null
+  int32_t stdin_fd;     // write end; -1: the container reads /dev/null
+  int32_t terminal_fd;  // the master; with it there are no pipes, and it is written to as stdin is
   int32_t log_fd;
   int32_t gate_fd;          // write one byte: the first process goes on to execve
   int32_t report_fd;        // read end: a ChildFailure, or EOF once execve succeeded

@@ -56,6 +56,18 @@ TEST_F(Containers, NothingOfTheWorkloadRunsBeforeStart) {
   EXPECT_THAT(LogLines(), ElementsAre("stdout F ran"));
 }
 
+TEST_F(Containers, ATerminalIsOneStreamOfTheLog) {
+  cri::ContainerConfig config = ContainerConfig(
+      "for fd in 0 1 2; do [ -t $fd ] || echo no $fd; done; tty; echo err >&2; echo $TERM; "
+      "echo console >/dev/console; printf part");
+  config.set_tty(true);
+  config.set_stdin(true);
+  const auto [pod, id] = RunContainer(config);
+  EXPECT_EQ(WaitExit(id).exit_code(), 0);
+  EXPECT_THAT(LogLines(), ElementsAre("stdout F /dev/pts/0\r", "stdout F err\r", "stdout F xterm\r",
+                                      "stdout F console\r", "stdout P part"));
+}
+
 TEST_F(Containers, LogHasBothStreamsInCriFormat) {
   const auto [pod, id] = RunContainer(ContainerConfig("echo out; echo err >&2; printf part"));
   WaitExit(id);
