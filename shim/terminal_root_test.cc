@@ -84,15 +84,17 @@ std::string ReadTerminal(int master, const std::string& wanted = "") {
 }
 
 TEST_F(TerminalTest, StandardStreamsAreTheControllingTerminal) {
-  const auto c = WithTerminal(
-      absl::StrCat("for fd in 0 1 2; do [ -t $fd ] && readlink /proc/self/fd/$fd; done; tty; ",
-                   kJob, "; echo err >&2; echo mine >/dev/tty; echo console >/dev/console"));
+  const auto c = WithTerminal(absl::StrCat(
+      "for fd in 0 1 2; do [ -t $fd ] && readlink /proc/self/fd/$fd; done; tty; ", kJob,
+      "; echo err >&2; echo mine >/dev/tty; echo console >/dev/console; stty size"));
+  c->spec().process.console_height = 40;
+  c->spec().process.console_width = 120;
   c->Run();
   EXPECT_EQ(c->AwaitExit().exit_code, 0);
   EXPECT_THAT(c->Log(),
               ElementsAre("stdout F /dev/pts/0\r", "stdout F /dev/pts/0\r", "stdout F /dev/pts/0\r",
                           "stdout F /dev/pts/0\r", "stdout F leads\r", "stdout F err\r",
-                          "stdout F mine\r", "stdout F console\r"));
+                          "stdout F mine\r", "stdout F console\r", "stdout F 40 120\r"));
 }
 
 TEST_F(TerminalTest, TerminalBelongsToTheUserWithModeAndGroupOfItsDevpts) {

@@ -93,7 +93,7 @@ absl::StatusOr<int64_t> StartOne(shim::LaunchDocument document) {
   ASSIGN_OR_RETURN(const std::string setup_plan,
                    shim::BuildSetupPlan(document, namespaces, root.get()));
   ASSIGN_OR_RETURN(const shim::FirstProcess process,
-                   shim::FirstProcess::Start(process_plan, setup_plan, namespaces, -1, false));
+                   shim::FirstProcess::Start(process_plan, setup_plan, namespaces, -1, {}));
   if (write(process.pipes().gate_write.get(), "g", 1) != 1) return absl::InternalError("gate");
   RETURN_IF_ERROR(process.AwaitGate(shim::ListenerAgent()));
   char byte;
