@@ -1,7 +1,9 @@
 // The pin table itself; what is in it: pod_namespaces.cc.
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -41,6 +43,37 @@ absl::Status MountOnItself(const std::string& dir, unsigned long propagation) {
 absl::Status MakePinnable(const std::string& run_dir) {
   ASSIGN_OR_RETURN(const bool shared, internal::IsOnSharedMount(run_dir));
   return shared ? MountOnItself(run_dir, MS_PRIVATE) : absl::OkStatus();
+}
+
+// The entry of that id.
+const MountEntry* Find(const std::vector<MountEntry>& mounts, uint64_t id) {
+  for (const MountEntry& mount : mounts) {
+    if (mount.id == id) return &mount;
+  }
+  return nullptr;
+}
+
+// What MakePinnable made, and nothing that another has mounted there: a private mount of a
+// directory over itself, on a shared one. Detached, for the caller has files open in it.
+absl::Status UndoPinnable(const std::string& run_dir) {
+  char resolved[PATH_MAX];
+  if (realpath(run_dir.c_str(), resolved) == nullptr) {
+    return ErrnoStatus(errno, absl::StrCat("resolve ", run_dir));
+  }
+  ASSIGN_OR_RETURN(const MountEntry own, MountOf(run_dir));
+  ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/thread-self/mountinfo", 64 << 20));
+  ASSIGN_OR_RETURN(const std::vector<MountEntry> mounts, ParseMountInfo(text));
+  const MountEntry* below = Find(mounts, own.parent);
+  if (own.target != resolved || own.is_shared || below == nullptr || !below->is_shared) {
+    return absl::OkStatus();
+  }
+  const std::string at = below->target == "/" ? "" : below->target;
+  const std::string root = below->root == "/" ? "" : below->root;
+  if (own.source != below->source || own.root != absl::StrCat(root, own.target.substr(at.size()))) {
+    return absl::OkStatus();
+  }
+  if (umount2(resolved, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return absl::OkStatus();
+  return ErrnoStatus(errno, absl::StrCat("unmount ", resolved));
 }
 
 absl::Status MoveToCpu(int cpu) {
@@ -111,7 +144,8 @@ absl::Status PinTable::Remove(const std::string& run_dir) {
           absl::StrCat("remove ", path, ": ", pods.size(), " pods are in it"));
     }
   }
-  return internal::UnpinFile(path);
+  RETURN_IF_ERROR(internal::UnpinFile(path));
+  return UndoPinnable(run_dir);
 }
 
 absl::StatusOr<std::vector<std::string>> PinTable::List() const {

@@ -51,7 +51,7 @@ class PinTable {
   // it becomes a private mount of its own first (one entry of the host's table, once): the kernel
   // pins no mount namespace on a shared one.
   static absl::StatusOr<PinTable> Open(const std::string& run_dir);
-  // Takes an empty or absent table away. FailedPrecondition: pods are in it.
+  // Takes an empty or absent table away, and what Open mounted. FailedPrecondition: it has pods.
   static absl::Status Remove(const std::string& run_dir);
 
   // Makes a pod's namespaces and pins them. AlreadyExists when `pod` is there. On error nothing is

@@ -327,7 +327,11 @@ TEST_F(PodNamespacesTest, OnASharedHostTheRunDirectoryBecomesAPrivateMountOnce) 
     EXPECT_EQ(MountCount(), before + 3);
     RETURN_IF_ERROR(first.Unpin("pod", options_.network_path));
     EXPECT_EQ(MountCount(), before + 2);
-    return PinTable::Remove(run);
+    RETURN_IF_ERROR(PinTable::Remove(run));
+    EXPECT_EQ(MountCount(), before) << "the run directory is no mount any more";
+    RETURN_IF_ERROR(PinTable::Remove(run));
+    EXPECT_EQ(MountCount(), before) << "nor is what was mounted there before it";
+    return absl::OkStatus();
   });
   EXPECT_TRUE(status.ok()) << status;
 }
