@@ -71,12 +71,20 @@ case_junit() {
 join_junit() {
   local lane=$1
   shift
+  join_junit_into "build/reports/$lane.xml" "$lane" "$@"
+}
+
+# join_junit_into TARGET NAME FILE...
+join_junit_into() {
+  local target=$1 name=$2
+  shift 2
   {
     echo '<?xml version="1.0" encoding="UTF-8"?>'
-    echo "<testsuites name=\"$lane\">"
+    echo "<testsuites name=\"$name\">"
     sed -E -e 's#<\?xml[^>]*\?>##' -e 's#</?testsuites[^>]*>##g' "$@"
     echo '</testsuites>'
-  } >"build/reports/$lane.xml"
+  } >"$target.new"
+  mv "$target.new" "$target"
 }
 
 # count_junit FILE: "passed failed skipped" by <testcase>.
