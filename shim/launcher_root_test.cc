@@ -24,7 +24,7 @@ using LauncherTest = ShimTest;
 
 TEST_F(LauncherTest, SecondCreateOfAnIdIsRefusedAndHarmsNothing) {
   TestContainer c(host_, {"/bin/sleep", "1000"});
-  Launch again{c.id(), c.spec(), c.launch().root, {}, {}, "", {}, false};
+  Launch again{.id = c.id(), .spec = c.spec(), .root = c.launch().root};
   c.Run();
   EXPECT_EQ(host_->launcher().Create(std::move(again), Soon()).status().code(),
             absl::StatusCode::kAlreadyExists);
