@@ -44,4 +44,8 @@ struct UserNamespaces {
 absl::StatusOr<UserNamespaces> MakeUserNamespace(const UserMappings& mappings,
                                                  unsigned long others);
 
+// The maps of a user namespace, as this process's own one counts host ids. A process without
+// threads is born for it, enters and waits meanwhile. Needs CAP_SYS_ADMIN in it.
+absl::StatusOr<UserMappings> ReadUserMappings(int user_fd);
+
 }  // namespace berth::os
