@@ -42,6 +42,8 @@ const std::map<std::string, std::set<std::string>>& Allowed() {
        {"base/", "base/os/", "base/store/", "shim/", "shim/child/", "shim/monitor/",
         "shim/seccomp/"}},
       {"shim/seccomp/", {"base/", "base/os/", "shim/", "shim/seccomp/"}},
+      {"shim/front/",
+       {"base/", "base/os/", "shim/", "shim/child/", "shim/seccomp/", "shim/front/"}},
       {"shim/child/", {"shim/", "shim/child/", "base/os/unique_fd.h"}},
       {"shim/monitor/", {"shim/", "shim/child/", "shim/monitor/", "base/os/unique_fd.h"}},
       {"sandbox/",

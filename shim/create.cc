@@ -96,18 +96,20 @@ absl::StatusOr<os::DetachedMount> MakeRoot(const LaunchDocument& document,
 absl::StatusOr<Created> Create(const LaunchDocument& document, const NamespacePlan& namespaces,
                                const ListenerAgent& agent, const Powers& powers) {
   ASSIGN_OR_RETURN(const std::string process_plan, BuildProcessPlan(document, namespaces, powers));
-  if (namespaces.user_fd >= 0) RETURN_IF_ERROR(EnterUserStage());
+  if (namespaces.user_fd >= 0) RETURN_IF_ERROR(EnterUserStage("/run"));
   ASSIGN_OR_RETURN_CTX(const os::DetachedMount root, MakeRoot(document, namespaces), "mount root");
-  ASSIGN_OR_RETURN(const std::string setup_plan, BuildSetupPlan(document, namespaces, root.get()));
+  ASSIGN_OR_RETURN(const std::string setup_plan,
+                   BuildSetupPlan(document, namespaces, {root.get(), "/root"}));
   const oci::Process& spec = document.spec.process;
-  FirstProcess::Stdio stdio;
+  FirstProcess::Options options;
+  FirstProcess::Stdio& stdio = options.stdio;
   stdio.with_stdin = document.keep_stdin_open;
   stdio.terminal = spec.terminal;
   stdio.size = {spec.console_height, spec.console_width};
   ASSIGN_OR_RETURN(FirstProcess process,
                    FirstProcess::Start(process_plan, setup_plan, namespaces,
-                                       document.cgroup_v2 ? kCgroupV2Fd : -1, stdio));
-  if (namespaces.user_fd >= 0) RETURN_IF_ERROR(LeaveUserStage());
+                                       document.cgroup_v2 ? kCgroupV2Fd : -1, std::move(options)));
+  if (namespaces.user_fd >= 0) RETURN_IF_ERROR(LeaveUserStage(kHolderNsFd));
   // What does not depend on the child is done while it works.
   RETURN_IF_ERROR_CTX(ProtectSelf(document.oom_score_adj, powers), "protect shim");
   ASSIGN_OR_RETURN(os::UniqueFd plan, SavePlan(process_plan));
@@ -241,7 +243,7 @@ absl::Status CreateAndStay(bool* answered) {
                        "read launch document");
   ASSIGN_OR_RETURN(LaunchDocument document, ParseLaunchDocument(text));
   ASSIGN_OR_RETURN(document.seccomp.program, ReadSeccomp());
-  RETURN_IF_ERROR(CheckOffered(document.spec, !document.seccomp.program.empty()));
+  RETURN_IF_ERROR(CheckOffered(document.spec, {!document.seccomp.program.empty(), false}));
   ASSIGN_OR_RETURN(const ListenerAgent agent, ListenerAgent::Find(document));
   ASSIGN_OR_RETURN(const os::UniqueFd loader_namespace, OpenLoaderNamespace());
   std::vector<os::UniqueFd> held;

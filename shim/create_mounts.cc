@@ -407,13 +407,14 @@ absl::StatusOr<std::vector<MountPlan>> PlanMounts(const LaunchDocument& document
 
 absl::StatusOr<std::vector<child::DevicePlan>> PlanDevices(const oci::Spec& spec,
                                                            const NamespacePlan& namespaces,
+                                                           const std::string& directory,
                                                            child::PlanBuilder* builder) {
   std::vector<child::DevicePlan> plans;
   if (HasHostDev(spec)) return plans;
   ASSIGN_OR_RETURN(const auto devices, AllDevices(spec));
   std::optional<HostDevices> nodes;
   if (namespaces.user_fd >= 0) {
-    ASSIGN_OR_RETURN(nodes, HostDevices::Open());
+    ASSIGN_OR_RETURN(nodes, HostDevices::Open(directory));
   }
   plans.reserve(devices.size());
   for (const auto& [path, device] : devices) {

@@ -34,9 +34,10 @@ absl::StatusOr<std::vector<child::MountPlan>> PlanMounts(
 bool HasHostDev(const oci::Spec& spec);
 
 // The devices that every container has and those of the spec; empty when /dev is the host's. In a
-// user namespace they are the host's nodes, to be bound.
+// user namespace they are the host's nodes, to be bound; `directory` is covered meanwhile.
 absl::StatusOr<std::vector<child::DevicePlan>> PlanDevices(const oci::Spec& spec,
                                                            const NamespacePlan& namespaces,
+                                                           const std::string& directory,
                                                            child::PlanBuilder* builder);
 // /dev/fd and its like; none when /dev is the host's.
 void AddDeviceLinks(const oci::Spec& spec, std::vector<std::pair<std::string, std::string>>* links);

@@ -25,8 +25,12 @@ struct Powers {
 absl::StatusOr<Powers> OwnPowers();
 
 // Unimplemented: what the reader takes and the plans do not hold. One line less for each that they
-// learn. `has_seccomp`: a compiled filter was handed over.
-absl::Status CheckOffered(const oci::Spec& spec, bool has_seccomp);
+// learn.
+struct Offered {
+  bool seccomp = false;  // a compiled filter was handed over
+  bool hooks = false;    // somebody runs them
+};
+absl::Status CheckOffered(const oci::Spec& spec, const Offered& offered);
 
 // CLONE_NEW* by what happens to each.
 struct NamespacePlan {
@@ -51,8 +55,22 @@ absl::StatusOr<std::string> BuildProcessPlan(const LaunchDocument& document,
 // What `id` of a container is on the host; nullopt: it is not mapped. Without mappings itself.
 std::optional<uint32_t> HostId(const std::vector<os::IdMapping>& mappings, uint32_t id);
 
+// The container's state around its pid, as its hooks read it (runtime.md, "State").
+struct HookState {
+  std::string head;
+  std::string creating_tail;
+  std::string created_tail;
+};
+
+struct SetupOptions {
+  int root_fd = -1;                  // the root as a detached mount
+  std::string root_target;           // an absolute directory; see child/plan.h
+  const HookState* hooks = nullptr;  // nullptr: the spec's hooks are not run
+};
+
 // child/plan.h SetupPlan. Sets the attributes of the mount trees that were handed over.
 absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
-                                           const NamespacePlan& namespaces, int root_fd);
+                                           const NamespacePlan& namespaces,
+                                           const SetupOptions& options);
 
 }  // namespace berth::shim

@@ -7,10 +7,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -55,6 +57,7 @@ absl::StatusOr<StdioPairs> MakeStdio(const FirstProcess::Stdio& stdio) {
                       stdio.size.rows, stdio.size.columns};
     return pairs;
   }
+  if (stdio.inherited) return pairs;
   ASSIGN_OR_RETURN(pairs.out, MakePipe());
   ASSIGN_OR_RETURN(pairs.err, MakePipe());
   if (stdio.with_stdin) {
@@ -113,6 +116,7 @@ absl::Status ToStatus(const child::ChildFailure& failure) {
   const std::string what = failure.detail[0] == '\0'
                                ? child::StepName(failure.step)
                                : absl::StrCat(child::StepName(failure.step), ": ", failure.detail);
+  if (failure.error == 0) return absl::FailedPreconditionError(what);  // a hook's own failure
   const absl::Status status = os::ErrnoStatus(failure.error, what);
   return IsCallersFault(failure) ? WithCode(absl::StatusCode::kInvalidArgument, status, "")
                                  : status;
@@ -186,7 +190,9 @@ absl::Status CloneError(int error, const NamespacePlan& namespaces) {
 // Ours, not the child's: inside its user namespace it may not give away what belongs to the host.
 absl::Status OwnPipes(const child::InitContext& context) {
   for (const int fd : {context.stdin_fd, context.stdout_fd, context.stderr_fd}) {
-    if (fd >= 0 && fchown(fd, context.process->stdio_owner, static_cast<gid_t>(-1)) != 0) {
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISFIFO(st.st_mode)) continue;
+    if (fchown(fd, context.process->stdio_owner, static_cast<gid_t>(-1)) != 0) {
       return os::ErrnoStatus(errno, "give the container its pipes");
     }
   }
@@ -238,6 +244,18 @@ absl::StatusOr<pid_t> StartInUserNamespace(const child::InitContext& context,
   return absl::InternalError("start first process: killed on the way into the user namespace");
 }
 
+// Room for the longest args and env of a hook.
+size_t HookSlots(const child::SetupPlan& setup) {
+  size_t most = 0;
+  for (const child::Span hooks : {setup.create_hooks, setup.start_hooks}) {
+    const auto* plans = child::PlanReader(&setup).Elements<child::HookPlan>(hooks);
+    for (uint32_t i = 0; i < hooks.count; ++i) {
+      most = std::max<size_t>(most, plans[i].args.count + plans[i].env.count + 2);
+    }
+  }
+  return most;
+}
+
 }  // namespace
 
 FirstProcess::FirstProcess(FirstProcess&& other) noexcept
@@ -258,23 +276,30 @@ FirstProcess::~FirstProcess() {
 absl::StatusOr<FirstProcess> FirstProcess::Start(const std::string& process_plan,
                                                  const std::string& setup_plan,
                                                  const NamespacePlan& namespaces, int cgroup_fd,
-                                                 const Stdio& stdio) {
-  ASSIGN_OR_RETURN(Pipe gate, MakePipe());
-  ASSIGN_OR_RETURN(Pipe report, MakePipe());
-  ASSIGN_OR_RETURN(StdioPairs pairs, MakeStdio(stdio));
+                                                 Options options) {
+  Gate& gate = options.gate;
+  if (!gate.gate.valid()) {
+    ASSIGN_OR_RETURN(gate, MakeGate());
+  }
+  ASSIGN_OR_RETURN(StdioPairs pairs, MakeStdio(options.stdio));
+  const bool inherited = options.stdio.inherited && !options.stdio.terminal;
   const auto* process = reinterpret_cast<const child::ProcessPlan*>(process_plan.data());
   std::vector<char*> argv(process->args.count + 1);
   std::vector<char*> envp(process->env.count + 1);
+  const auto* setup = reinterpret_cast<const child::SetupPlan*>(setup_plan.data());
+  std::vector<char*> hook_slots(HookSlots(*setup));
   const child::InitContext context = {process,
-                                      reinterpret_cast<const child::SetupPlan*>(setup_plan.data()),
-                                      gate.read.get(),
-                                      report.write.get(),
-                                      pairs.in.read.get(),
-                                      pairs.out.write.get(),
-                                      pairs.err.write.get(),
+                                      setup,
+                                      gate.gate.get(),
+                                      gate.report.get(),
+                                      inherited ? STDIN_FILENO : pairs.in.read.get(),
+                                      inherited ? STDOUT_FILENO : pairs.out.write.get(),
+                                      inherited ? STDERR_FILENO : pairs.err.write.get(),
                                       pairs.terminal,
                                       argv.data(),
-                                      envp.data()};
+                                      envp.data(),
+                                      hook_slots.data(),
+                                      options.preserved_fds};
 
   FirstProcess started;
   started.net_devices_ = namespaces.net_devices;
@@ -282,7 +307,7 @@ absl::StatusOr<FirstProcess> FirstProcess::Start(const std::string& process_plan
   if (namespaces.user_fd >= 0) {
     RETURN_IF_ERROR(OwnPipes(context));
     ASSIGN_OR_RETURN(started.pid_,
-                     StartInUserNamespace(context, namespaces, cgroup_fd, report.read.get()));
+                     StartInUserNamespace(context, namespaces, cgroup_fd, gate.report_read.get()));
     started.pidfd_.reset(static_cast<int>(syscall(SYS_pidfd_open, started.pid_, 0)));
     if (!started.pidfd_.valid()) left = os::ErrnoStatus(errno, "open first process");
   } else {
@@ -295,13 +320,53 @@ absl::StatusOr<FirstProcess> FirstProcess::Start(const std::string& process_plan
     started.pid_ = static_cast<pid_t>(pid);
     started.pidfd_.reset(pidfd);
   }
-  started.pipes_ = {std::move(pairs.in.write), std::move(pairs.out.read), std::move(pairs.err.read),
-                    std::move(gate.write),     std::move(report.read),    std::move(pairs.console)};
+  started.pipes_ = {std::move(pairs.in.write),   std::move(pairs.out.read),
+                    std::move(pairs.err.read),   std::move(gate.gate_write),
+                    std::move(gate.report_read), std::move(pairs.console)};
   RETURN_IF_ERROR(left);
   return started;
 }
 
+absl::StatusOr<FirstProcess::Gate> FirstProcess::MakeGate() {
+  ASSIGN_OR_RETURN(Pipe gate, MakePipe());
+  ASSIGN_OR_RETURN(Pipe report, MakePipe());
+  return Gate{std::move(gate.read), std::move(report.write), std::move(gate.write),
+              std::move(report.read)};
+}
+
+absl::Status FirstProcess::AwaitHooks() const {
+  return Await(child::kStepRuntimeHooks, ListenerAgent());
+}
+
 absl::Status FirstProcess::AwaitGate(const ListenerAgent& agent) const {
+  return Await(child::kStepReady, agent);
+}
+
+absl::Status FirstProcess::OpenGate() const { return shim::OpenGate(pipes_.gate_write.get()); }
+
+absl::Status FirstProcess::AwaitExec() const { return shim::AwaitExec(pipes_.report_read.get()); }
+
+absl::Status OpenGate(int gate_write_fd) { return os::WriteAll(gate_write_fd, "g"); }
+
+absl::Status AwaitExec(int report_read_fd) {
+  child::ChildFailure failure{};
+  const ssize_t n = ReadReport(report_read_fd, &failure);
+  if (n == 0) return absl::OkStatus();
+  if (n == static_cast<ssize_t>(sizeof failure)) return ToStatus(failure);
+  return os::ErrnoStatus(n < 0 ? errno : EPROTO, "read report of first process");
+}
+
+absl::Status HandOverListener(int report_read_fd, const ListenerAgent& agent, pid_t pid,
+                              int pidfd) {
+  child::ChildFailure failure{};
+  if (ReadReport(report_read_fd, &failure) != static_cast<ssize_t>(sizeof failure)) {
+    return absl::InternalError("process: killed before it had its filter");
+  }
+  if (failure.step != child::kStepListener) return ToStatus(failure);
+  return agent.HandOver(pid, pidfd, failure.error);
+}
+
+absl::Status FirstProcess::Await(uint32_t step, const ListenerAgent& agent) const {
   child::ChildFailure failure{};
   ssize_t n = ReadReport(pipes_.report_read.get(), &failure);
   if (n == static_cast<ssize_t>(sizeof failure) && failure.step == child::kStepListener) {
@@ -309,7 +374,8 @@ absl::Status FirstProcess::AwaitGate(const ListenerAgent& agent) const {
     n = ReadReport(pipes_.report_read.get(), &failure);
   }
   if (n == static_cast<ssize_t>(sizeof failure)) {
-    return failure.step == child::kStepReady ? MoveDevices() : ToStatus(failure);
+    if (failure.step != step) return ToStatus(failure);
+    return step == child::kStepReady ? MoveDevices() : absl::OkStatus();
   }
   if (n < 0) return os::ErrnoStatus(errno, "read report of first process");
   return absl::InternalError("first process: killed before it was ready");

@@ -29,9 +29,25 @@ class FirstProcess {
 
   struct Stdio {
     bool with_stdin = false;  // a pipe of its own; else /dev/null
-    bool terminal = false;    // instead of the three pipes
+    bool inherited = false;   // 0, 1 and 2 of this process instead of pipes
+    bool terminal = false;    // instead of all three
     int console_socket = -1;  // where its master is sent; -1: it comes to ReceiveTerminal
     WindowSize size;
+  };
+
+  // The ends of a gate and a report that are more than pipes of this process.
+  struct Gate {
+    os::UniqueFd gate;    // read by the first process
+    os::UniqueFd report;  // written by it
+    os::UniqueFd gate_write;
+    os::UniqueFd report_read;
+  };
+  static absl::StatusOr<Gate> MakeGate();
+
+  struct Options {
+    Stdio stdio;
+    Gate gate;              // with nothing in it: MakeGate()'s
+    int preserved_fds = 0;  // descriptors from 3 on that it keeps
   };
 
   // clone3 into the namespaces of the plan and, when cgroup_fd >= 0, into that v2 group. The caller
@@ -39,11 +55,14 @@ class FirstProcess {
   static absl::StatusOr<FirstProcess> Start(const std::string& process_plan,
                                             const std::string& setup_plan,
                                             const NamespacePlan& namespaces, int cgroup_fd,
-                                            const Stdio& stdio);
+                                            Options options);
   FirstProcess(FirstProcess&& other) noexcept;
   FirstProcess& operator=(FirstProcess&&) = delete;
   ~FirstProcess();
 
+  // Waits until the setup plan's hooks of the runtime are due. OpenGate lets it go on. Its failure
+  // comes back as from AwaitGate.
+  absl::Status AwaitHooks() const;
   // Waits until it stands at the gate, with the listener of its filter, where it has one, at the
   // agent; then moves the plan's network devices to it. Its failure comes back as "step: object:
   // cause": InvalidArgument when the spec or the image is at fault.
@@ -52,6 +71,11 @@ class FirstProcess {
   absl::StatusOr<os::UniqueFd> ReceiveTerminal() const;
 
   pid_t pid() const { return pid_; }
+  // A byte through the gate.
+  absl::Status OpenGate() const;
+  // What is told after the last OpenGate: nothing once its execve succeeded.
+  absl::Status AwaitExec() const;
+
   int pidfd() const { return pidfd_.get(); }
   const Pipes& pipes() const { return pipes_; }
   // It lives on: from now on it belongs to whoever holds the gate.
@@ -59,6 +83,7 @@ class FirstProcess {
 
  private:
   FirstProcess() = default;
+  absl::Status Await(uint32_t step, const ListenerAgent& agent) const;
 
   absl::Status MoveDevices() const;
 
@@ -67,5 +92,11 @@ class FirstProcess {
   os::UniqueFd pidfd_;
   Pipes pipes_;
 };
+
+// The two ends of the handshake after the gate, for who has only those: berth-oci's `start`.
+absl::Status OpenGate(int gate_write_fd);
+absl::Status AwaitExec(int report_read_fd);
+// For a process whose filter notifies: its first report, and the listener to the agent.
+absl::Status HandOverListener(int report_read_fd, const ListenerAgent& agent, pid_t pid, int pidfd);
 
 }  // namespace berth::shim

@@ -92,10 +92,39 @@ absl::StatusOr<std::string> TimeOffsets(const std::map<std::string, oci::TimeOff
   return text;
 }
 
+child::Span PlanHooks(const char* kind, const std::vector<oci::Hook>& hooks,
+                      child::PlanBuilder* builder) {
+  std::vector<child::HookPlan> plans;
+  for (size_t i = 0; i < hooks.size(); ++i) {
+    const oci::Hook& hook = hooks[i];
+    child::HookPlan plan{};
+    plan.name = builder->AddText(absl::StrCat("hooks.", kind, "[", i, "]"));
+    plan.path = builder->AddText(hook.path);
+    plan.args =
+        builder->AddTexts(hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args);
+    plan.env = builder->AddTexts(hook.env);
+    plan.timeout_seconds = static_cast<uint32_t>(hook.timeout_seconds.value_or(0));
+    plans.push_back(plan);
+  }
+  return builder->AddArray(plans);
+}
+
+void PlanAllHooks(const oci::Hooks& hooks, const HookState& state, child::PlanBuilder* builder,
+                  child::SetupPlan* plan) {
+  plan->wait_for_hooks = hooks.prestart.empty() && hooks.create_runtime.empty() ? 0 : 1;
+  plan->create_hooks = PlanHooks("createContainer", hooks.create_container, builder);
+  plan->start_hooks = PlanHooks("startContainer", hooks.start_container, builder);
+  if (plan->create_hooks.count + plan->start_hooks.count == 0) return;
+  plan->state_head = builder->AddText(state.head);
+  plan->creating_tail = builder->AddText(state.creating_tail);
+  plan->created_tail = builder->AddText(state.created_tail);
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
-                                           const NamespacePlan& namespaces, int root_fd) {
+                                           const NamespacePlan& namespaces,
+                                           const SetupOptions& options) {
   const oci::Spec& spec = document.spec;
   child::SetupPlan plan{};
   child::PlanBuilder builder(sizeof plan);
@@ -123,7 +152,9 @@ absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
   plan.user_fd = namespaces.user_fd;
   plan.pid_fd = namespaces.pid_fd;
   plan.bind_console = HasHostDev(spec) ? 0 : 1;
-  plan.root_fd = root_fd;
+  plan.root_fd = options.root_fd;
+  plan.root_target = builder.AddText(options.root_target);
+  if (options.hooks != nullptr) PlanAllHooks(spec.hooks, *options.hooks, &builder, &plan);
   plan.root_readonly = spec.root_readonly ? 1 : 0;
   ASSIGN_OR_RETURN(plan.root_propagation, RootPropagation(spec.linux_.rootfs_propagation));
   Pairs links;
@@ -131,7 +162,7 @@ absl::StatusOr<std::string> BuildSetupPlan(const LaunchDocument& document,
                    PlanMounts(document, namespaces, &builder, &links));
   plan.mounts = builder.AddArray(mounts);
   ASSIGN_OR_RETURN(const std::vector<child::DevicePlan> devices,
-                   PlanDevices(spec, namespaces, &builder));
+                   PlanDevices(spec, namespaces, options.root_target, &builder));
   plan.devices = builder.AddArray(devices);
   AddDeviceLinks(spec, &links);
   plan.links = builder.AddPairs(links);

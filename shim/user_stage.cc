@@ -13,7 +13,6 @@
 #include "base/os/errno_status.h"
 #include "base/os/file.h"
 #include "base/status_macros.h"
-#include "shim/launch_wire.h"
 
 namespace berth::shim {
 namespace {
@@ -22,26 +21,28 @@ constexpr uint64_t kPlain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NO
 
 }  // namespace
 
-absl::Status EnterUserStage() {
-  if (unshare(CLONE_NEWNS) != 0)
+absl::Status EnterUserStage(const std::string& directory) {
+  if (unshare(CLONE_NEWNS) != 0 ||
+      mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
     return os::ErrnoStatus(errno, "make a mount namespace to set up in");
+  }
   ASSIGN_OR_RETURN(const os::DetachedMount sys,
                    os::NewMount("sysfs", {{"source", "sysfs"}}, kPlain));
-  return os::AttachMount(sys.get(), AT_FDCWD, "/run");
+  return os::AttachMount(sys.get(), AT_FDCWD, directory);
 }
 
-absl::Status LeaveUserStage() {
-  if (setns(kHolderNsFd, CLONE_NEWNS) != 0) {
-    return os::ErrnoStatus(errno, "return to the holder namespace");
+absl::Status LeaveUserStage(int mount_ns_fd) {
+  if (setns(mount_ns_fd, CLONE_NEWNS) != 0) {
+    return os::ErrnoStatus(errno, "leave the mount namespace to set up in");
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<HostDevices> HostDevices::Open() {
+absl::StatusOr<HostDevices> HostDevices::Open(const std::string& directory) {
   ASSIGN_OR_RETURN(os::DetachedMount devtmpfs,
                    os::NewMount("devtmpfs", {{"source", "devtmpfs"}}, MOUNT_ATTR_NOSUID));
   // A clone of what lies in a mount is allowed once it is attached.
-  RETURN_IF_ERROR(os::AttachMount(devtmpfs.get(), AT_FDCWD, "/root"));
+  RETURN_IF_ERROR(os::AttachMount(devtmpfs.get(), AT_FDCWD, directory));
   return HostDevices(std::move(devtmpfs));
 }
 

@@ -12,17 +12,18 @@
 
 namespace berth::shim {
 
-// Into a private copy of the holder namespace. A sysfs stands at /run in it: whoever mounts one in
-// a user namespace must have one in sight (so for proc, which is there).
-absl::Status EnterUserStage();
-// Back to the holder namespace. What was attached in the copy goes with the last process in it.
-absl::Status LeaveUserStage();
+// Into a private copy of this mount namespace. A sysfs stands at `directory` in it: whoever mounts
+// one in a user namespace must have one in sight (so for proc, which is there).
+absl::Status EnterUserStage(const std::string& directory);
+// Back to `mount_ns_fd`. What was attached in the copy goes with the last process in it.
+absl::Status LeaveUserStage(int mount_ns_fd);
 
 // The host's device nodes as detached mounts, one for each path below /dev. A node cannot be made
 // inside a user namespace.
 class HostDevices {
  public:
-  static absl::StatusOr<HostDevices> Open();
+  // `directory` is covered meanwhile.
+  static absl::StatusOr<HostDevices> Open(const std::string& directory);
   // InvalidArgument: the host has no such node, or another one there.
   absl::StatusOr<os::DetachedMount> Clone(const std::string& path, mode_t type, dev_t number) const;
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "shim/child/attributes.h"
+#include "shim/child/hooks.h"
 #include "shim/child/identity.h"
 #include "shim/child/mount_calls.h"
 #include "shim/child/mounts.h"
@@ -55,9 +56,9 @@ void EnterNamespaces(const InitContext& context) {
   }
 }
 
-// The root goes onto the holder's empty directory /root: pivot_root wants a mount point. In a mount
-// namespace that others are in it covers that namespace's root, and nothing there is undone: who
-// runs in there keeps its root, who enters later gets this one.
+// The root goes onto a directory of its own: pivot_root wants a mount point. In a mount namespace
+// that others are in it covers that namespace's root, and nothing there is undone: who runs in
+// there keeps its root, who enters later gets this one.
 void AttachRoot(const InitContext& context) {
   const SetupPlan& setup = *context.setup;
   const bool joined = setup.mount_ns_fd >= 0;
@@ -71,7 +72,7 @@ void AttachRoot(const InitContext& context) {
   if (const int error = SetAttributes(setup.root_fd, {}, propagation, true); error != 0) {
     Fail(context.report_fd, kStepRoot, -error, "propagation of the root");
   }
-  const char* target = joined ? "/" : "/root";
+  const char* target = joined ? "/" : PlanReader(&setup).TextAt(setup.root_target);
   check(move_mount(setup.root_fd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH), target);
 }
 
@@ -109,7 +110,20 @@ int MakeTerminal(const InitContext& context) {
   return slave;
 }
 
-// The value: as above.
+// Those of the runtime, then those of the container; the host's mounts are still in view.
+void RunCreateHooks(const InitContext& context) {
+  const SetupPlan& setup = *context.setup;
+  if (setup.wait_for_hooks != 0) {
+    Report(context.report_fd, kStepRuntimeHooks, 0, "");
+    WaitAtGate(context.gate_fd);
+  }
+  if (setup.create_hooks.count == 0) return;
+  const int state_fd = MakeState(setup, setup.creating_tail, context.report_fd);
+  RunHooks({&setup, context.hook_slots, state_fd, context.report_fd}, setup.create_hooks);
+  close(state_fd);
+}
+
+// The value: the slave, -1 without a terminal.
 int BuildRoot(const InitContext& context) {
   AttachRoot(context);
   const RootContext root = {context.setup, context.setup->root_fd, context.report_fd};
@@ -117,6 +131,7 @@ int BuildRoot(const InitContext& context) {
   MakeDevices(root);
   MakeLinks(root);
   const int slave = MakeTerminal(context);
+  RunCreateHooks(context);
   // Its failure is told at start, by the chdir that then fails too.
   const char* cwd = PlanReader(context.process).TextAt(context.process->cwd);
   const int cwd_fd = MakeTarget(root.root_fd, cwd, TargetKind::kDirectory);
@@ -162,9 +177,14 @@ void RunInitChild(const InitContext& context) {
   }
   EnterNamespaces(context);
   const int slave = BuildRoot(context);
-  const ChildFds fds = ArrangeFds({slave, context.stdin_fd, context.stdout_fd, context.stderr_fd,
-                                   context.setup->root_fd, context.report_fd, context.gate_fd});
-  LeaveSession(fds.report);
+  // Now: a filter may forbid later what it takes.
+  const SetupPlan& setup = *context.setup;
+  const int state_fd =
+      setup.start_hooks.count > 0 ? MakeState(setup, setup.created_tail, context.report_fd) : -1;
+  const ChildFds fds =
+      ArrangeFds({slave, context.stdin_fd, context.stdout_fd, context.stderr_fd, setup.root_fd,
+                  context.report_fd, context.gate_fd, state_fd, context.preserved_fds});
+  LeaveSession(process, fds.report);
   if (slave >= 0) TakeTerminal(fds.report);
   FillVector(PlanReader(&process), process.args, context.argv);
   FillVector(PlanReader(&process), process.env, context.envp);
@@ -177,6 +197,7 @@ void RunInitChild(const InitContext& context) {
   if (early) LoadSeccomp(identity);
   Report(fds.report, kStepReady, 0, "");
   WaitAtGate(fds.gate);
+  RunHooks({&setup, context.hook_slots, fds.state, fds.report}, setup.start_hooks);
   if (cwd_error != 0) {
     Fail(fds.report, kStepCwd, cwd_error, PlanReader(&process).TextAt(process.cwd));
   }

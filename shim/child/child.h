@@ -2,12 +2,15 @@
 // Abseil, no locks; it walks two plans and reports over a pipe.
 //
 //   create                              child
-//     clone3 ---------------------------> cgroup, namespaces, root, mounts, pivot, identity
+//     clone3 ---------------------------> cgroup, namespaces, root, mounts
+//       if the runtime has hooks:
+//     read report <-- kStepRuntimeHooks -  waits
+//     write gate ------------------------> createContainer hooks, pivot, identity
 //     read report <-- kStepListener ----  with a filter that notifies: its descriptor, to be taken
 //     read report <-- kStepReady -------  stands at the gate
 //       (or a ChildFailure)               read gate: one byte = go on, EOF = end
 //   monitor
-//     write gate ------------------------> execve
+//     write gate ------------------------> startContainer hooks, execve
 //     read report <-- ChildFailure / EOF = execve succeeded
 #pragma once
 
@@ -27,6 +30,8 @@ struct InitContext {
   TerminalRequest terminal;  // with one the three above are -1
   char** argv;               // args.count + 1 and env.count + 1 slots, laid out by the parent
   char** envp;
+  char** hook_slots;  // for the longest args and env of a hook, each with its end
+  int preserved_fds;  // descriptors from 3 on that it keeps
 };
 
 // The caller of clone3 is not dumpable: until execve the memory here is the shim's, and nothing in

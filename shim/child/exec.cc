@@ -76,9 +76,10 @@ void JoinGroup(int cgroup_fd, int report_fd) {
   if (request.terminal.socket >= 0) {
     slave = OpenTerminal(root_fd, request.terminal, plan.uid, context.report_fd);
   }
-  const ChildFds fds = ArrangeFds({slave, request.stdin_fd, request.stdout_fd, request.stderr_fd,
-                                   root_fd, context.report_fd, context.gate_fd});
-  LeaveSession(fds.report);
+  const ChildFds fds =
+      ArrangeFds({slave, request.stdin_fd, request.stdout_fd, request.stderr_fd, root_fd,
+                  context.report_fd, context.gate_fd, -1, request.preserved_fds});
+  LeaveSession(plan, fds.report);
   if (slave >= 0) TakeTerminal(fds.report);
   FillVector(PlanReader(&plan), plan.env, context.envp);
   const IdentityContext identity = {&plan, fds.report};

@@ -29,7 +29,8 @@ struct ExecRequest {
   int init_pidfd;            // whose namespaces are joined
   const int* tasks_fds;      // v1 `tasks` files, write "0"
   int tasks_count;
-  int cgroup_fd;  // v2 directory for CLONE_INTO_CGROUP, -1 = none
+  int cgroup_fd;      // v2 directory for CLONE_INTO_CGROUP, -1 = none
+  int preserved_fds;  // descriptors from 3 on that it keeps
 };
 
 struct ExecStarted {

@@ -198,8 +198,9 @@ void Exec(const IdentityContext& context, char* const* argv, char* const* envp) 
   Fail(context.report_fd, kStepExec, error, name);
 }
 
-void LeaveSession(int report_fd) {
+void LeaveSession(const ProcessPlan& plan, int report_fd) {
   if (setsid() < 0 && errno != EPERM) Fail(report_fd, kStepSession, errno, "setsid");
+  if ((plan.flags & kSameKeyring) != 0) return;
   if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) < 0 && errno != ENOSYS) {
     Fail(report_fd, kStepSession, errno, "session keyring");
   }

@@ -29,8 +29,9 @@ void FillVector(PlanReader plan, Span texts, char** slots);
 // execve with the search path of the plan; ends the process with a report when that fails.
 [[noreturn]] void Exec(const IdentityContext& context, char* const* argv, char* const* envp);
 
-// New session and an anonymous session keyring: nothing of the daemon's login is inherited.
-void LeaveSession(int report_fd);
+// New session and, unless kSameKeyring, an anonymous session keyring: nothing of the daemon's login
+// is inherited.
+void LeaveSession(const ProcessPlan& plan, int report_fd);
 
 // "0" into a v1 `tasks` file moves the writer without a lock on the thread group.
 void JoinTasks(int tasks_fd, int report_fd);

@@ -29,6 +29,8 @@ enum ChildStep : uint32_t {
   kStepMount,
   kStepDevice,
   kStepSysctl,
+  kStepRuntimeHooks,  // no failure either: it waits while the hooks of the runtime run
+  kStepHook,
   kStepPivot,
   kStepMask,
   kStepReadonly,
@@ -89,6 +91,7 @@ enum ProcessFlag : uint32_t {
   kNoNewPrivs = 1,
   kPrivatePidNamespace = 2,
   kUserNamespace = 4,  // ids below are those of a user namespace that is not the shim's
+  kSameKeyring = 8,    // the session keyring of who made it stays
 };
 
 struct ProcessPlan {
@@ -173,6 +176,16 @@ struct JoinPlan {
   uint32_t type;  // CLONE_NEW*
 };
 
+// config.md, "POSIX-platform Hooks".
+struct HookPlan {
+  Text name;  // "createContainer[0]"
+  Text path;
+  Span args;                 // Text
+  Span env;                  // Text
+  uint32_t timeout_seconds;  // 0 = none
+  uint32_t unused;
+};
+
 struct SetupPlan {
   uint32_t magic;
   uint32_t version;
@@ -185,16 +198,25 @@ struct SetupPlan {
   int32_t mount_ns_fd;  // a mount namespace to join; -1: a new one
   Text hostname;
   Text domainname;
-  int32_t root_fd;  // the root as a detached mount
+  int32_t root_fd;   // the root as a detached mount
+  Text root_target;  // a directory of the mount namespace that is copied: it goes there for
+                     // pivot_root
   uint32_t root_readonly;
   int32_t user_fd;        // the user namespace that owns those to be made; -1: the shim's own
   int32_t pid_fd;         // with user_fd: a PID namespace to be born in; -1: a new one
   uint32_t bind_console;  // 1: a terminal is seen at /dev/console, too
   uint64_t root_propagation;
-  Span mounts;    // MountPlan, in order
-  Span devices;   // DevicePlan
-  Span links;     // TextPair: path, target
-  Span sysctls;   // TextPair: "sys/net/...", value
+  Span mounts;              // MountPlan, in order
+  Span devices;             // DevicePlan
+  Span links;               // TextPair: path, target
+  Span sysctls;             // TextPair: "sys/net/...", value
+  uint32_t wait_for_hooks;  // 1: kStepRuntimeHooks, then a byte of the gate, before create_hooks
+  Span create_hooks;        // HookPlan: createContainer, before the pivot
+  Span start_hooks;         // HookPlan: startContainer, after the gate
+  // Their standard input: head, the pid as the container sees it, tail.
+  Text state_head;
+  Text creating_tail;
+  Text created_tail;
   Span masked;    // Text
   Span readonly;  // Text
 };

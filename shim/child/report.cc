@@ -89,6 +89,10 @@ const char* StepName(uint32_t step) {
       return "make device";
     case kStepSysctl:
       return "set sysctl";
+    case kStepRuntimeHooks:
+      return "wait for hooks";
+    case kStepHook:
+      return "run hook";
     case kStepPivot:
       return "pivot root";
     case kStepMask:

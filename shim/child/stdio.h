@@ -11,12 +11,15 @@ struct StdioSources {
   int err;
   int root;  // where /dev/null is looked up
   int report;
-  int gate;  // -1 = none
+  int gate;           // -1 = none
+  int state = -1;     // a file of ours that stays until exec; -1 = none
+  int preserved = 0;  // descriptors from 3 on that stay where they are
 };
 
 struct ChildFds {
   int report;
   int gate;
+  int state;
 };
 
 // Moves everything to its place and closes all else, so that no descriptor of the host reaches the
