@@ -150,9 +150,13 @@ absl::StatusOr<CreatedContainer> CreateContainer(const Options& options,
   ASSIGN_OR_RETURN(Plan plan, MakePlan(options, request));
   const oci::Hooks& hooks = plan.bundle.spec.hooks;
   ASSIGN_OR_RETURN(os::CgroupHost cgroups, os::CgroupHost::Probe());
-  RETURN_IF_ERROR(CheckUnused(cgroups, plan.group));
   ASSIGN_OR_RETURN(ContainerRecord record, FirstRecord(request, plan, cgroups));
   ASSIGN_OR_RETURN(StateDir dir, StateDir::Make(options.root, request.id));
+  if (const absl::Status unused = CheckUnused(cgroups, plan.group); !unused.ok()) {
+    // Nothing but the directory is ours: what is in the group must live on.
+    const absl::Status removed = dir.Remove();
+    return removed.ok() ? unused : removed;
+  }
   bool has_run_hooks = false;
   Rollback undo(absl::StrCat("create container ", request.id), absl::Seconds(60));
   undo.Add("destroy container", [&] {

@@ -59,7 +59,9 @@ class FrontTest : public ::testing::Test {
   }
   void TearDown() override {
     // What a failed test left.
-    for (const std::string& id : absl::StrSplit(Oci({"list", "-q"}).out, '\n', absl::SkipEmpty())) {
+    const std::vector<std::string> left =
+        absl::StrSplit(Oci({"list", "-q"}).out, '\n', absl::SkipEmpty());
+    for (const std::string& id : left) {
       (void)Oci({"delete", "--force", id});
     }
     EXPECT_TRUE(os::RemoveTree(AT_FDCWD, dir_).ok());
@@ -283,18 +285,21 @@ TEST_F(FrontTest, AHookThatTakesTooLongIsKilled) {
 }
 
 TEST_F(FrontTest, WhatAKilledCreateLeavesIsClearedByDelete) {
-  // The hook says that it runs and stays: `create` is killed in the middle.
+  // The hook says that it runs and stays until we close a FIFO: `create` is killed in the middle.
   ASSERT_EQ(mkfifo((dir_ + "/there").c_str(), 0600), 0);
+  ASSERT_EQ(mkfifo((dir_ + "/end").c_str(), 0600), 0);
+  const absl::StatusOr<os::UniqueFd> end = os::Open(dir_ + "/end", O_RDWR);
+  ASSERT_TRUE(end.ok());
   Bundle("true", absl::StrCat(R"(, "hooks": {"createRuntime": [{"path": "/bin/busybox",
                                 "args": ["sh", "-c", "echo x > )",
-                              dir_, R"(/there; exit 1"]}]})"));
+                              dir_, R"(/there; read x < )", dir_, R"(/end"]}]})"));
   os::SpawnOptions options;
   options.path = BERTH_OCI_PATH;
   options.argv = CommandLine({"create", "-b", dir_, "c"});
   const absl::StatusOr<os::Child> create = os::Spawn(options);
   ASSERT_TRUE(create.ok()) << create.status();
   const testing::OwnedChild owned(create->pid);
-  // Opening to read waits for the hook, which waits for us.
+  // Opening to read waits for the hook.
   const absl::StatusOr<os::UniqueFd> there = os::Open(dir_ + "/there", O_RDONLY);
   ASSERT_TRUE(there.ok());
   ExpectStatus("creating");

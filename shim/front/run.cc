@@ -52,13 +52,9 @@ absl::StatusOr<int> Run(const Options& options, const Words& words) {
   }
   ASSIGN_OR_RETURN(CreatedContainer created, CreateContainer(options, flags.request));
   const FirstProcess::Pipes& pipes = created.process.pipes();
-  const absl::Status started =
-      StartContainer({pipes.gate_write.get(), pipes.report_read.get(), &created.record,
-                      &created.spec.hooks, &created.cgroups, &created.dir});
-  if (!started.ok()) {
-    Destroy(&created);
-    return started;
-  }
+  RETURN_IF_ERROR(StartContainer({pipes.gate_write.get(), pipes.report_read.get(), &created.record,
+                                  &created.spec.hooks, &created.cgroups, &created.dir,
+                                  /*destroy=*/true}));
   if (foreground.has_value()) return AwaitEnd(*foreground, flags, &created);
   created.process.Release();
   return 0;

@@ -21,7 +21,7 @@ absl::Status StartContainer(const StartRequest& request) {
   absl::Status started = AwaitExec(request.report_read_fd);
   request.dir->RemoveGate();
   // Only a startContainer hook's failure has this code (shim/create_process.h).
-  if (absl::IsFailedPrecondition(started)) Destroy(request);
+  if (absl::IsFailedPrecondition(started) || (!started.ok() && request.destroy)) Destroy(request);
   RETURN_IF_ERROR(started);
   if (request.hooks->poststart.empty()) return absl::OkStatus();
   const std::string state =

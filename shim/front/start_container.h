@@ -16,12 +16,13 @@ struct StartRequest {
   const ContainerRecord* record;
   const oci::Hooks* hooks;
   const os::CgroupHost* cgroups;
-  StateDir* dir;  // locked
+  StateDir* dir;         // locked
+  bool destroy = false;  // whatever the failure
 };
 
 // Opens the gate, waits for the execve, runs poststart hooks. When its program cannot be executed
-// the container has ended and is still there; when a hook fails (runtime.md, "Lifecycle", 7 and 9)
-// it is destroyed, and its poststop hooks have run.
+// the container has ended and, unless `destroy`, is still there; when a hook fails (runtime.md,
+// "Lifecycle", 7 and 9) it is destroyed, and its poststop hooks have run.
 absl::Status StartContainer(const StartRequest& request);
 
 }  // namespace berth::shim::front
