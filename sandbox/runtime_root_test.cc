@@ -263,8 +263,9 @@ TEST_F(RuntimeRootTest, AKilledShimTakesItsContainerAlong) {
   for (const cri::NamespaceMode mode : {cri::CONTAINER, cri::POD}) {
     SCOPED_TRACE(cri::NamespaceMode_Name(mode));
     const auto options = [mode](auto* config) {
-      config->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
-          mode);
+      auto* ns = config->mutable_linux()->mutable_security_context()->mutable_namespace_options();
+      ns->set_network(cri::NODE);
+      ns->set_pid(mode);
     };
     cri::PodSandboxConfig pod_config = PodConfig();
     options(&pod_config);
