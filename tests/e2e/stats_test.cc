@@ -231,7 +231,7 @@ class UpdateResources : public E2e {
     all.cpu_shares = 2;
     all.cpu_quota_us = all.cpu_period_us = 1;
     all.cpuset_cpus = all.cpuset_mems = "0";
-    all.memory_bytes = 1;
+    all.memory_bytes = all.memory_swap_bytes = 1;
     std::vector<std::string> lines;
     const absl::StatusOr<std::vector<os::CgroupFile>> files =
         os::CgroupHost::Probe()->Capture(cgroup, all);
