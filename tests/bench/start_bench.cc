@@ -91,7 +91,7 @@ absl::StatusOr<int64_t> StartOne(shim::LaunchDocument document) {
   const int64_t start = MonotonicNanos();
   ASSIGN_OR_RETURN(const os::DetachedMount root, shim::MakeOverlay("/data", document.root));
   ASSIGN_OR_RETURN(const std::string setup_plan,
-                   shim::BuildSetupPlan(document, namespaces, root.get()));
+                   shim::BuildSetupPlan(document, namespaces, {root.get(), "/root"}));
   ASSIGN_OR_RETURN(const shim::FirstProcess process,
                    shim::FirstProcess::Start(process_plan, setup_plan, namespaces, -1, {}));
   if (write(process.pipes().gate_write.get(), "g", 1) != 1) return absl::InternalError("gate");
