@@ -160,7 +160,7 @@ absl::StatusOr<CreatedContainer> CreateContainer(const Options& options,
   bool has_run_hooks = false;
   Rollback undo(absl::StrCat("create container ", request.id), absl::Seconds(60));
   undo.Add("destroy container", [&] {
-    const absl::Status destroyed = DestroyContainer(cgroups, record, &dir);
+    absl::Status destroyed = DestroyContainer(cgroups, record, &dir);
     if (has_run_hooks) RunPoststopHooks(record, hooks);
     return destroyed;
   });

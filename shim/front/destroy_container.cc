@@ -51,7 +51,7 @@ std::string TopmostMissing(const os::CgroupHost& cgroups, const std::string& gro
   if (absl::StartsWith(group, absl::StrCat(kDefaultParent, "/"))) return kDefaultParent;
   const std::string root = RootsOf(cgroups).front();
   for (size_t end = group.find('/', 1);; end = group.find('/', end + 1)) {
-    const std::string prefix = group.substr(0, end);
+    std::string prefix = group.substr(0, end);
     struct stat st;
     if (stat((root + prefix).c_str(), &st) != 0) return prefix;
     if (end == std::string::npos) return group;

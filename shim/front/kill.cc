@@ -37,7 +37,7 @@ absl::Status SendToAll(const Container& container, int signal_number) {
     // Listed again with the descriptor in hand: it is not another process by now.
     ASSIGN_OR_RETURN(const std::vector<pid_t> still, container.cgroups().Pids(group));
     if (!std::binary_search(still.begin(), still.end(), pid)) continue;
-    const absl::Status sent = Send(pidfd.get(), signal_number);
+    absl::Status sent = Send(pidfd.get(), signal_number);
     if (!sent.ok() && !os::IsErrno(sent, ESRCH)) return sent;
   }
   return absl::OkStatus();

@@ -64,6 +64,7 @@ absl::StatusOr<int> List(const Options& options, const Words& words) {
     for (const Listed& one : all) absl::StrAppend(&text, one.record.id, "\n");
   } else if (format == "json") {
     std::vector<std::string> states;
+    states.reserve(all.size());
     for (const Listed& one : all) states.push_back(FullState(one.record, one.status));
     text = absl::StrCat("[", absl::StrJoin(states, ","), "]\n");
   } else {

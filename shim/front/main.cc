@@ -109,7 +109,7 @@ int Main(const Words& words) {
 std::string Absolute(const std::string& path) {
   if (path.empty() || path[0] == '/') return path;
   char* const here = getcwd(nullptr, 0);
-  const std::string absolute = absl::StrCat(here == nullptr ? "" : here, "/", path);
+  std::string absolute = absl::StrCat(here == nullptr ? "" : here, "/", path);
   free(here);
   return absolute;
 }

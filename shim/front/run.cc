@@ -27,12 +27,11 @@ void Destroy(CreatedContainer* created) {
 absl::StatusOr<int> AwaitEnd(const Foreground& foreground, const CreateFlags& flags,
                              CreatedContainer* created) {
   created->dir.Unlock();
-  const absl::StatusOr<int> code =
-      foreground.Await(created->process.pid(), created->process.pidfd());
+  absl::StatusOr<int> code = foreground.Await(created->process.pid(), created->process.pidfd());
   created->process.Release();
   if (flags.keep) return code;
   // Somebody may have deleted it meanwhile: it ended by that.
-  const absl::Status locked = created->dir.Lock();
+  absl::Status locked = created->dir.Lock();
   if (locked.ok()) Destroy(created);
   if (!locked.ok() && !absl::IsNotFound(locked)) return locked;
   return code;
