@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -220,6 +221,11 @@ TEST_F(FrontTest, ExecJoinsTheContainerAndTakesItsFlags) {
   EXPECT_THAT(Oci({"ps", "-f", "json", "c"}).out, HasSubstr(pid));
   EXPECT_THAT(Oci({"ps", "c"}).out, HasSubstr("sleep 999"));
   ExpectRefused({"exec", "c", "/none"}, "exec: /none: No such file or directory");
+  // An orphan of its exec is ours to reap: a PID namespace does not end before its last zombie.
+  pid_t orphan = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(pid, &orphan));
+  ASSERT_EQ(kill(orphan, SIGKILL), 0);
+  EXPECT_TRUE(testing::Eventually([&] { return kill(orphan, 0) != 0; }, absl::Seconds(20)));
   ExpectOk({"delete", "-f", "c"});
 }
 
