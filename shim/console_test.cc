@@ -10,6 +10,7 @@
 #include <cstring>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/os/file.h"
 #include "base/os/test_dir.h"
 
@@ -50,13 +51,13 @@ TEST(ConsoleTest, OneDescriptorIsReceivedCloseOnExec) {
 TEST(ConsoleTest, WhatIsNoSingleDescriptorIsRefusedAndNoneIsKept) {
   auto sockets = MakeConsoleSockets();
   const auto null = os::Open("/dev/null", O_RDONLY);
-  const int free_before = dup(0);
+  const int free_before = fcntl(0, F_DUPFD_CLOEXEC, 0);
   close(free_before);
   Send(sockets->second.get(), {});
   EXPECT_TRUE(absl::IsDataLoss(ReceiveConsole(sockets->first.get(), Soon()).status()));
   Send(sockets->second.get(), {null->get(), null->get(), null->get()});
   EXPECT_TRUE(absl::IsDataLoss(ReceiveConsole(sockets->first.get(), Soon()).status()));
-  const int free_after = dup(0);
+  const int free_after = fcntl(0, F_DUPFD_CLOEXEC, 0);
   close(free_after);
   EXPECT_EQ(free_after, free_before);
 }
@@ -77,7 +78,8 @@ TEST(ConsoleTest, ASocketIsReachedBehindAPathOfAnyLength) {
   const os::UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/s", deep_fd->get());
+  const std::string through = absl::StrCat("/proc/self/fd/", deep_fd->get(), "/s");
+  memcpy(address.sun_path, through.c_str(), through.size() + 1);
   ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   ASSERT_EQ(listen(listener.get(), 1), 0);
   const auto connected = ConnectConsole(deep + "/s");

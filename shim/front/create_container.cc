@@ -49,7 +49,7 @@ absl::StatusOr<Plan> MakePlan(const Options& options, const CreateRequest& reque
   Plan plan;
   ASSIGN_OR_RETURN(plan.bundle, ReadBundle(request.bundle));
   oci::Spec& spec = plan.bundle.spec;
-  RETURN_IF_ERROR(CheckConsole(spec.process.terminal, request.console_socket));
+  RETURN_IF_ERROR(CheckConsole(spec.process.terminal, request.console_socket, request.stays));
   ASSIGN_OR_RETURN(plan.group, CgroupPathOf(request.id, spec.linux_.cgroups_path));
   for (const std::string& warning : oci::Warnings(spec)) LogWarning(warning);
   DropUngrantable(&spec.process.capabilities);
@@ -109,7 +109,9 @@ absl::StatusOr<FirstProcess> StartFirstProcess(const CreateRequest& request, con
   const oci::Process& spec = plan.launch.document.spec.process;
   os::UniqueFd console;
   if (spec.terminal) {
-    ASSIGN_OR_RETURN_CTX(console, ConnectConsole(request.console_socket), "--console-socket");
+    if (!request.console_socket.empty()) {
+      ASSIGN_OR_RETURN_CTX(console, ConnectConsole(request.console_socket), "--console-socket");
+    }
     options.stdio.terminal = true;
     options.stdio.console_socket = console.get();
     options.stdio.size = {spec.console_height, spec.console_width};

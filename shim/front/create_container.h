@@ -31,6 +31,7 @@ struct CreateRequest {
   int preserve_fds = 0;
   bool no_new_keyring = false;
   bool waits_for_start = true;  // false: whoever makes it starts it, too
+  bool stays = false;           // the caller waits for its end: without a socket a terminal is its
 };
 
 struct CreatedContainer {

@@ -34,10 +34,10 @@ absl::Status CheckPreserved(int64_t count) {
   return absl::OkStatus();
 }
 
-absl::Status CheckConsole(bool terminal, const std::string& socket) {
-  if (terminal && socket.empty()) {
-    return absl::UnimplementedError(
-        "process.terminal: a terminal without --console-socket is not offered");
+absl::Status CheckConsole(bool terminal, const std::string& socket, bool stays) {
+  if (terminal && socket.empty() && !stays) {
+    return absl::InvalidArgumentError(
+        "process.terminal: needs --console-socket where the command does not stay in front");
   }
   if (!terminal && !socket.empty()) {
     return absl::InvalidArgumentError("--console-socket: process.terminal is not set");
@@ -75,6 +75,7 @@ absl::StatusOr<CreateFlags> ParseCreateFlags(const Words& words, bool is_run) {
   RETURN_IF_ERROR(CheckPreserved(preserved.value_or(0)));
   flags.request.preserve_fds = static_cast<int>(preserved.value_or(0));
   flags.detach = arguments.IsOn("detach");
+  flags.request.stays = is_run && !flags.detach;
   flags.keep = arguments.IsOn("keep");
   flags.subreaper = !arguments.IsOn("no-subreaper");
   return flags;

@@ -17,8 +17,9 @@ struct CreateFlags {
 // --preserve-fds: descriptors from 3 on must be open; all others are closed to what we start.
 absl::Status CheckPreserved(int64_t count);
 
-// A terminal's master goes to whoever listens at --console-socket.
-absl::Status CheckConsole(bool terminal, const std::string& socket);
+// A terminal's master goes to whoever listens at --console-socket; without it to the command
+// itself, where that stays in front of the process.
+absl::Status CheckConsole(bool terminal, const std::string& socket, bool stays);
 
 // InvalidArgument for `run`'s flags unless `is_run`.
 absl::StatusOr<CreateFlags> ParseCreateFlags(const Words& words, bool is_run);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,6 +25,7 @@
 #include "shim/front/seccomp.h"
 #include "shim/listener_agent.h"
 #include "shim/prepare_launch.h"
+#include "shim/terminal_relay.h"
 
 namespace berth::shim::front {
 namespace {
@@ -51,9 +53,15 @@ absl::StatusOr<os::CgroupJoin> OpenGroup(const Container& container, const std::
   return join.ok() ? std::move(join) : Annotate(join.status(), "--cgroup");
 }
 
+struct Started {
+  pid_t pid = -1;
+  os::UniqueFd pidfd;
+  os::UniqueFd terminal;  // the master, where nobody else has got it
+};
+
 // A process of the container's by its plan. The value: it has executed its program.
-absl::StatusOr<child::ExecStarted> Start(const Container& container, const ExecFlags& flags,
-                                         const LaunchDocument& document, const std::string& plan) {
+absl::StatusOr<Started> Start(const Container& container, const ExecFlags& flags,
+                              const LaunchDocument& document, const std::string& plan) {
   ASSIGN_OR_RETURN(const ListenerAgent agent, ListenerAgent::Find(document));
   ASSIGN_OR_RETURN(const os::UniqueFd first, container.OpenProcess());
   ASSIGN_OR_RETURN(const os::CgroupJoin join, OpenGroup(container, flags.cgroup));
@@ -70,10 +78,13 @@ absl::StatusOr<child::ExecStarted> Start(const Container& container, const ExecF
   request.argv = argv.data();
   const oci::Process& process = document.spec.process;
   os::UniqueFd console;
-  if (process.terminal) {
+  os::UniqueFd own_console;
+  if (process.terminal && !flags.console_socket.empty()) {
     ASSIGN_OR_RETURN_CTX(console, ConnectConsole(flags.console_socket), "--console-socket");
-    request.terminal = {console.get(), process.console_height, process.console_width};
+  } else if (process.terminal) {
+    ASSIGN_OR_RETURN(std::tie(own_console, console), MakeConsoleSockets());
   }
+  request.terminal = {console.get(), process.console_height, process.console_width};
   request.stdin_fd = STDIN_FILENO;
   request.stdout_fd = STDOUT_FILENO;
   request.stderr_fd = STDERR_FILENO;
@@ -93,7 +104,14 @@ absl::StatusOr<child::ExecStarted> Start(const Container& container, const ExecF
     RETURN_IF_ERROR(OpenGate(gate.get()));
   }
   RETURN_IF_ERROR(AwaitExec(report.get()));
-  return started;
+  Started result;
+  result.pid = started.pid;
+  result.pidfd.reset(started.pidfd);
+  if (own_console.valid()) {  // sent before the execve
+    ASSIGN_OR_RETURN(result.terminal,
+                     ReceiveConsole(own_console.get(), Deadline::After(absl::ZeroDuration())));
+  }
+  return result;
 }
 
 }  // namespace
@@ -109,7 +127,7 @@ absl::StatusOr<int> Exec(const Options& options, const Words& words) {
   ASSIGN_OR_RETURN(const std::string config, container.dir().ReadConfig());
   ASSIGN_OR_RETURN(oci::Spec spec, oci::ParseSpec(config));
   ASSIGN_OR_RETURN(spec.process, ProcessOf(flags, spec.process));
-  RETURN_IF_ERROR(CheckConsole(spec.process.terminal, flags.console_socket));
+  RETURN_IF_ERROR(CheckConsole(spec.process.terminal, flags.console_socket, !flags.detach));
   DropUngrantable(&spec.process.capabilities);
   LaunchDocument document;
   document.container_id = flags.id;
@@ -119,11 +137,16 @@ absl::StatusOr<int> Exec(const Options& options, const Words& words) {
   ASSIGN_OR_RETURN(const Powers powers, OwnPowers());
   ASSIGN_OR_RETURN(const std::string plan,
                    BuildProcessPlan(document, NamespacesOf(document.spec), powers));
-  ASSIGN_OR_RETURN(const child::ExecStarted started, Start(container, flags, document, plan));
-  const os::UniqueFd pidfd(started.pidfd);
+  ASSIGN_OR_RETURN(Started started, Start(container, flags, document, plan));
   RETURN_IF_ERROR(WritePidFile(flags.pid_file, started.pid));
   if (!foreground.has_value()) return 0;
-  return foreground->Await(started.pid, pidfd.get());
+  std::optional<TerminalRelay> relay;
+  if (started.terminal.valid()) {
+    ASSIGN_OR_RETURN(TerminalRelay opened,
+                     TerminalRelay::Open(std::move(started.terminal), STDIN_FILENO, STDOUT_FILENO));
+    relay.emplace(std::move(opened));
+  }
+  return foreground->Await(started.pid, started.pidfd.get(), relay.has_value() ? &*relay : nullptr);
 }
 
 }  // namespace berth::shim::front

@@ -8,13 +8,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/os/errno_status.h"
+#include "base/status_macros.h"
 
 namespace berth::shim::front {
 namespace {
+
+// How long something that the process left behind may keep its terminal open before we go.
+constexpr absl::Duration kDrainLimit = absl::Milliseconds(250);
 
 // Not for the container: they are about this process alone.
 bool IsOurs(uint32_t signal_number) {
@@ -42,26 +49,46 @@ absl::StatusOr<Foreground> Foreground::Block() {
   return Foreground(std::move(fd));
 }
 
-void Foreground::PassOn(int pidfd) const {
+void Foreground::PassOn(int pidfd, const TerminalRelay* relay) const {
   signalfd_siginfo info;
   while (read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     if (IsOurs(info.ssi_signo)) continue;
+    if (relay != nullptr && info.ssi_signo == SIGWINCH) {
+      (void)relay->Resize();  // whichever terminal is gone, its end shows elsewhere
+      continue;
+    }
     // ESRCH: it has just ended.
     (void)syscall(SYS_pidfd_send_signal, pidfd, info.ssi_signo, nullptr, 0);
   }
 }
 
-absl::StatusOr<int> Foreground::Await(pid_t pid, int pidfd) const {
+// For a signal; what else happens meanwhile is the relay's.
+absl::Status Foreground::Wait(TerminalRelay* relay) const {
+  TerminalRelay::PollSet wanted;
+  wanted.fill({-1, 0, 0});
+  if (relay != nullptr) wanted = relay->Wanted();
+  pollfd fds[1 + std::tuple_size_v<TerminalRelay::PollSet>] = {{signals_.get(), POLLIN, 0}};
+  std::copy(wanted.begin(), wanted.end(), fds + 1);
+  if (poll(fds, std::size(fds), -1) < 0) {
+    return errno == EINTR ? absl::OkStatus() : os::ErrnoStatus(errno, "poll");
+  }
+  std::copy(fds + 1, std::end(fds), wanted.begin());
+  if (relay != nullptr) relay->Copy(wanted);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> Foreground::Await(pid_t pid, int pidfd, TerminalRelay* relay) const {
   for (;;) {
     // A subreaper's: children of the container's that lost their parents come and go, too.
     int status = 0;
     for (pid_t ended; (ended = waitpid(-1, &status, WNOHANG | __WALL)) > 0;) {
-      if (ended == pid) return ExitCodeOf(status);
+      if (ended != pid) continue;
+      if (relay != nullptr) relay->Drain(Deadline::After(kDrainLimit));
+      return ExitCodeOf(status);
     }
     if (errno == ECHILD) return os::ErrnoStatus(ECHILD, absl::StrCat("wait for process ", pid));
-    pollfd signals{signals_.get(), POLLIN, 0};
-    if (poll(&signals, 1, -1) < 0 && errno != EINTR) return os::ErrnoStatus(errno, "poll");
-    PassOn(pidfd);
+    RETURN_IF_ERROR(Wait(relay));
+    PassOn(pidfd, relay);
   }
 }
 

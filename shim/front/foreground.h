@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/os/unique_fd.h"
+#include "shim/terminal_relay.h"
 
 namespace berth::shim::front {
 
@@ -14,12 +15,14 @@ class Foreground {
   // From now on signals wait to be passed on.
   static absl::StatusOr<Foreground> Block();
   // Reaps it, and whatever else becomes our child meanwhile. The value: its exit code, 128 + N
-  // when signal N ended it.
-  absl::StatusOr<int> Await(pid_t pid, int pidfd) const;
+  // when signal N ended it. With a relay (or nullptr) its terminal is ours as long, and shows what
+  // it has written to the end.
+  absl::StatusOr<int> Await(pid_t pid, int pidfd, TerminalRelay* relay) const;
 
  private:
   explicit Foreground(os::UniqueFd signals) : signals_(std::move(signals)) {}
-  void PassOn(int pidfd) const;
+  absl::Status Wait(TerminalRelay* relay) const;
+  void PassOn(int pidfd, const TerminalRelay* relay) const;
 
   os::UniqueFd signals_;
 };

@@ -2,11 +2,16 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +25,7 @@
 #include "base/os/file.h"
 #include "base/os/run_program.h"
 #include "base/os/spawn.h"
+#include "shim/console.h"
 #include "tests/fixtures/leak.h"
 
 namespace berth::shim::front {
@@ -87,6 +93,19 @@ class FrontTest : public ::testing::Test {
                                      {"type": "ipc"}, {"type": "cgroup"}]} MORE})";
     WriteFile(dir_ + "/config.json",
               absl::StrReplaceAll(kConfig, {{"SCRIPT", script}, {"TAG", tag_}, {"MORE", more}}),
+              0644);
+  }
+  // The same with a terminal, and a devpts to make it in.
+  void TerminalBundle(const std::string& script) {
+    Bundle(script);
+    const std::string config = os::ReadFile(dir_ + "/config.json", 1 << 20).value();
+    WriteFile(dir_ + "/config.json",
+              absl::StrReplaceAll(
+                  config, {{"\"process\": {", "\"process\": {\"terminal\": true, "},
+                           {"\"mounts\": [",
+                            R"("mounts": [{"destination": "/dev", "type": "tmpfs", "source": "x"},
+                                 {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+                                  "options": ["newinstance", "ptmxmode=0666", "mode=0620"]}, )"}}),
               0644);
   }
   // A hook as JSON that appends its name and a word to the file "log" of the bundle.
@@ -313,6 +332,106 @@ TEST_F(FrontTest, WhatAKilledCreateLeavesIsClearedByDelete) {
   ASSERT_TRUE(os::WaitChild(*create, Deadline::After(kPatience)).ok());
   ExpectStatus("stopped");
   ExpectOk({"delete", "--force", "c"});
+}
+
+// What comes out of a terminal's master until `wanted`, or to the end.
+std::string ReadTerminal(int master, const std::string& wanted = "") {
+  std::string text;
+  const Deadline deadline = Deadline::After(kPatience);
+  while (wanted.empty() || text.find(wanted) == std::string::npos) {
+    pollfd p{master, POLLIN, 0};
+    if (poll(&p, 1, deadline.PollMillis()) <= 0) return text + " (and no more in time)";
+    char chunk[4096];
+    const ssize_t n = read(master, chunk, sizeof chunk);
+    if (n <= 0) break;
+    text.append(chunk, static_cast<size_t>(n));
+  }
+  return text;
+}
+
+// berth-oci at a terminal of 31 rows and 91 columns.
+class AtTerminal {
+ public:
+  explicit AtTerminal(const std::vector<std::string>& argv) {
+    int master = -1;
+    int slave = -1;
+    winsize size{31, 91, 0, 0};
+    EXPECT_EQ(openpty(&master, &slave, nullptr, nullptr, &size), 0);
+    master_.reset(master);
+    const os::UniqueFd closed(slave);
+    os::SpawnOptions options;
+    options.path = BERTH_OCI_PATH;
+    options.argv = argv;
+    for (int fd = 0; fd < 3; ++fd) options.fds.emplace_back(slave, fd);
+    absl::StatusOr<os::Child> child = os::Spawn(options);
+    EXPECT_TRUE(child.ok()) << child.status();
+    if (child.ok()) child_ = *std::move(child);
+  }
+  int master() const { return master_.get(); }
+  pid_t pid() const { return child_.pid; }
+  int AwaitExit() const {
+    const absl::StatusOr<int> status = os::WaitChild(child_, Deadline::After(kPatience));
+    EXPECT_TRUE(status.ok()) << status.status();
+    return status.ok() && WIFEXITED(*status) ? WEXITSTATUS(*status) : -1;
+  }
+
+ private:
+  os::UniqueFd master_;
+  os::Child child_;
+};
+
+TEST_F(FrontTest, RunInTheForegroundIsTheContainersTerminal) {
+  TerminalBundle(
+      "busybox stty -echo; trap 'busybox stty size' WINCH; busybox stty size; read w; "
+      "echo got $w; busybox tty; exit 5");
+  const AtTerminal run(CommandLine({"run", "-b", dir_, "c"}));
+  EXPECT_EQ(ReadTerminal(run.master(), "31 91\r\n"), "31 91\r\n");
+  ASSERT_TRUE(SetWindowSize(run.master(), {32, 92}).ok());
+  ASSERT_EQ(kill(run.pid(), SIGWINCH), 0);
+  ASSERT_EQ(write(run.master(), "word\r", 5), 5);
+  EXPECT_THAT(ReadTerminal(run.master()), AllOf(HasSubstr("32 92\r\n"), HasSubstr("got word\r\n"),
+                                                HasSubstr("/dev/pts/0\r\n")));
+  EXPECT_EQ(run.AwaitExit(), 5);
+}
+
+TEST_F(FrontTest, ControlCAtExecIsForItsForegroundGroup) {
+  TerminalBundle("sleep 1000");
+  const AtTerminal run(CommandLine({"run", "-b", dir_, "c"}));
+  EXPECT_TRUE(testing::Eventually(
+      [&] {
+        return Oci({"state", "c"}).out.find("running") != std::string::npos;
+      },
+      kPatience));
+  const AtTerminal exec(CommandLine({"exec", "-t", "c", "/bin/sh", "-c",
+                                     "trap 'exit 6' INT; sleep 1000 & echo ready; wait; wait"}));
+  EXPECT_EQ(ReadTerminal(exec.master(), "ready\r\n"), "ready\r\n");
+  ASSERT_EQ(write(exec.master(), "\x03", 1), 1);
+  EXPECT_EQ(ReadTerminal(exec.master()), "^C");
+  EXPECT_EQ(exec.AwaitExit(), 6);
+  ExpectOk({"kill", "c", "KILL"});
+  EXPECT_EQ(run.AwaitExit(), 137);
+}
+
+TEST_F(FrontTest, ATerminalGoesOverTheConsoleSocket) {
+  TerminalBundle("echo said; busybox tty");
+  ExpectRefused({"create", "-b", dir_, "c"}, "process.terminal: needs --console-socket");
+  ExpectRefused({"run", "-d", "-b", dir_, "c"}, "process.terminal: needs --console-socket");
+  const os::UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = dir_ + "/console";
+  memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(listener.get(), 1), 0);
+  ExpectOk({"create", "--console-socket", path, "-b", dir_, "c"});
+  const os::UniqueFd connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  const absl::StatusOr<os::UniqueFd> master =
+      ReceiveConsole(connection.get(), Deadline::After(kPatience));
+  ASSERT_TRUE(master.ok()) << master.status();
+  ExpectOk({"start", "c"});
+  EXPECT_EQ(ReadTerminal(master->get()), "said\r\n/dev/pts/0\r\n");
+  AwaitStopped();
+  ExpectOk({"delete", "c"});
 }
 
 TEST_F(FrontTest, CyclesLeaveNothing) {

@@ -1,4 +1,5 @@
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "shim/front/destroy_container.h"
 #include "shim/front/foreground.h"
 #include "shim/front/start_container.h"
+#include "shim/terminal_relay.h"
 
 namespace berth::shim::front {
 namespace {
@@ -25,9 +27,10 @@ void Destroy(CreatedContainer* created) {
 }
 
 absl::StatusOr<int> AwaitEnd(const Foreground& foreground, const CreateFlags& flags,
-                             CreatedContainer* created) {
+                             TerminalRelay* relay, CreatedContainer* created) {
   created->dir.Unlock();
-  absl::StatusOr<int> code = foreground.Await(created->process.pid(), created->process.pidfd());
+  absl::StatusOr<int> code =
+      foreground.Await(created->process.pid(), created->process.pidfd(), relay);
   created->process.Release();
   if (flags.keep) return code;
   // Somebody may have deleted it meanwhile: it ended by that.
@@ -35,6 +38,18 @@ absl::StatusOr<int> AwaitEnd(const Foreground& foreground, const CreateFlags& fl
   if (locked.ok()) Destroy(created);
   if (!locked.ok() && !absl::IsNotFound(locked)) return locked;
   return code;
+}
+
+// Its terminal as ours, where nobody else has got it.
+absl::StatusOr<std::optional<TerminalRelay>> OpenRelay(const CreateFlags& flags,
+                                                       const CreatedContainer& created) {
+  std::optional<TerminalRelay> relay;
+  if (!created.spec.process.terminal || !flags.request.console_socket.empty()) return relay;
+  ASSIGN_OR_RETURN(os::UniqueFd master, created.process.ReceiveTerminal());
+  ASSIGN_OR_RETURN(TerminalRelay opened,
+                   TerminalRelay::Open(std::move(master), STDIN_FILENO, STDOUT_FILENO));
+  relay.emplace(std::move(opened));
+  return relay;
 }
 
 }  // namespace
@@ -51,10 +66,17 @@ absl::StatusOr<int> Run(const Options& options, const Words& words) {
   }
   ASSIGN_OR_RETURN(CreatedContainer created, CreateContainer(options, flags.request));
   const FirstProcess::Pipes& pipes = created.process.pipes();
+  absl::StatusOr<std::optional<TerminalRelay>> relay = OpenRelay(flags, created);
+  if (!relay.ok()) {
+    Destroy(&created);
+    return relay.status();
+  }
   RETURN_IF_ERROR(StartContainer({pipes.gate_write.get(), pipes.report_read.get(), &created.record,
                                   &created.spec.hooks, &created.cgroups, &created.dir,
                                   /*destroy=*/true}));
-  if (foreground.has_value()) return AwaitEnd(*foreground, flags, &created);
+  if (foreground.has_value()) {
+    return AwaitEnd(*foreground, flags, relay->has_value() ? &**relay : nullptr, &created);
+  }
   created.process.Release();
   return 0;
 }
