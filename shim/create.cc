@@ -160,7 +160,6 @@ absl::StatusOr<monitor::MonitorState> MakeState(const LaunchDocument& document,
   state.stderr_fd = pipes.stderr_read.get();
   state.stdin_fd = pipes.stdin_write.get();
   state.terminal_fd = created.terminal.get();
-  state.log_fd = IsOpen(kLogFd) ? static_cast<int>(kLogFd) : -1;
   state.gate_fd = pipes.gate_write.get();
   state.report_fd = pipes.report_read.get();
   state.mount_ns_fd = created.mount_ns.get();
@@ -239,6 +238,8 @@ absl::Status CreateAndStay(bool* answered) {
   if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
     return os::ErrnoStatus(errno, "prepare shim");
   }
+  // Before anything is opened, which takes the lowest free number: the log's, where there is none.
+  const int log_fd = IsOpen(kLogFd) ? static_cast<int>(kLogFd) : -1;
   ASSIGN_OR_RETURN_CTX(const std::string text, os::ReadAll(kDocumentFd, kMaxDocument),
                        "read launch document");
   ASSIGN_OR_RETURN(LaunchDocument document, ParseLaunchDocument(text));
@@ -256,6 +257,7 @@ absl::Status CreateAndStay(bool* answered) {
   ASSIGN_OR_RETURN(const Powers powers, OwnPowers());
   ASSIGN_OR_RETURN(Created created, Create(document, namespaces, agent, powers));
   ASSIGN_OR_RETURN(monitor::MonitorState state, MakeState(document, namespaces, created));
+  state.log_fd = log_fd;
   state.agent_dir_fd = agent.directory();
   ASSIGN_OR_RETURN(const os::UniqueFd state_fd,
                    os::MemFdWith("state", absl::string_view(reinterpret_cast<const char*>(&state),

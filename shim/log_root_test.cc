@@ -152,5 +152,20 @@ TEST_F(ShimTest, OutputBeyondTheRateIsDroppedAndReported) {
   ExpectSequenceWithReportedGaps(c.Log(), 100000);
 }
 
+// critest's containers have none. The shim's plan for execs once took the log's number, and the
+// output with it.
+TEST_F(ShimTest, WithoutALogOutputGoesNowhereAndExecsWork) {
+  TestContainer c(host_, Shell("seq 1 100000; exec sleep 1000"));
+  c.launch().log = os::UniqueFd();
+  c.Run();
+  const std::string plan = host_->launcher().RunDir(c.id()) + "/process.plan";
+  const std::string before = os::ReadFile(plan, 1 << 20).value();
+  // More than a pipe holds: it has been read when the script is through.
+  EXPECT_TRUE(testing::Eventually([&] { return c.Exec("cat /proc/1/comm") == "sleep\n"; },
+                                  absl::Seconds(20)));
+  EXPECT_EQ(c.Exec("echo still"), "still\n");
+  EXPECT_EQ(os::ReadFile(plan, 1 << 20).value().size(), before.size());
+}
+
 }  // namespace
 }  // namespace berth::shim
