@@ -22,8 +22,8 @@ absl::StatusOr<std::vector<std::string>> ResolveCommand(const cri::ContainerConf
 absl::StatusOr<std::string> ResolveWorkingDir(const cri::ContainerConfig& config,
                                               const image::ImageConfig& image);
 
-// Defaults (PATH, HOSTNAME, HOME, with a terminal TERM=xterm), then the image's, then the config's: the last one to name a key
-// wins and keeps the place of the first. Values are bytes.
+// Defaults (PATH, HOSTNAME, HOME, with a terminal TERM=xterm), then the image's, then the config's:
+// the last one to name a key wins and keeps the place of the first. Values are bytes.
 absl::StatusOr<std::vector<std::string>> ResolveEnv(const cri::ContainerConfig& config,
                                                     const image::ImageConfig& image,
                                                     const std::string& hostname,
