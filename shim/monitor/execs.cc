@@ -181,7 +181,9 @@ void Monitor::OnExecListener(Exec* exec) {
     const char* step = "";
     const int error = HandOverListener(*exec, failure.error, &step);
     if (error == 0) {
-      (void)write(exec->gate_fd, "g", 1);  // EPIPE: it was killed meanwhile
+      // EPIPE: it was killed meanwhile.
+      while (write(exec->gate_fd, "g", 1) < 0 && errno == EINTR) {
+      }
       return CloseFd(&exec->gate_fd);
     }
     exec->handover_error = error;
